@@ -1,0 +1,54 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""Argument checks with one form of message: parameter, owner, what is allowed, what was given."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def check_choice(owner: str, name: str, value: object, choices: Iterable[str]) -> None:
+    """Check that a parameter is one of a closed set of strings.
+
+    Raises:
+        ValueError: If ``value`` is not among ``choices``; a close match is suggested.
+    """
+    allowed = sorted(choices)
+    if value in allowed:
+        return
+    close = difflib.get_close_matches(str(value), allowed, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    raise ValueError(
+        f"The {name!r} parameter of {owner} must be one of {', '.join(allowed)}. "
+        f"Got {value!r}{hint}"
+    )
+
+
+def check_number(
+    owner: str,
+    name: str,
+    value: object,
+    *,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+    integer: bool = False,
+) -> None:
+    """Check that a parameter is a finite number (an integer if asked) within closed bounds.
+
+    Raises:
+        ValueError: If ``value`` is not such a number.
+    """
+    kinds = (int,) if integer else (int, float)
+    valid = isinstance(value, kinds) and not isinstance(value, bool)
+    if valid and math.isfinite(value) and minimum <= value <= maximum:  # type: ignore[arg-type, operator]
+        return
+    noun = "an integer" if integer else "a number"
+    raise ValueError(
+        f"The {name!r} parameter of {owner} must be {noun} in [{minimum:g}, {maximum:g}]. "
+        f"Got {value!r}."
+    )

@@ -1,0 +1,51 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""Write files so that a reader sees the old content or the new one, never a half of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path in the folder of ``path``; on success it takes the place of ``path``.
+
+    The temporary name keeps the extensions, because many writers choose the format by them.
+    Missing parent folders are made. On an exception the temporary file is removed and ``path``
+    stays as it was.
+
+    Args:
+        path: The file to write.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    suffix = "".join(target.suffixes[-2:])
+    handle, name = tempfile.mkstemp(
+        prefix=f".{target.stem[:40]}.", suffix=suffix, dir=target.parent
+    )
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """Return the process's umask (temporary files are private, results need not be)."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

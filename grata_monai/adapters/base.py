@@ -1,0 +1,318 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""The one contract of all methods: bind -> adapt -> reset -> release."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, cast
+from weakref import WeakSet
+
+import torch
+from torch import Tensor, nn
+
+from grata_monai._checks import check_choice, check_number
+from grata_monai.adapters.binding import Binding, check_images, check_network
+from grata_monai.state import NonFiniteUpdateError, StatisticsPolicy, evaluating
+
+LifeCycle = Literal["per_image", "per_dataset", "never"]
+Predict = Literal["after_update", "before_update"]
+Infer = Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor]
+
+STATE_VERSION = 1
+_logger = logging.getLogger(__name__)
+_bound_networks: WeakSet[nn.Module] = WeakSet()
+
+
+class Adapter(ABC):
+    """Adapts a source network to test images, one after the other, without labels.
+
+    ``bind(network)`` takes a network in hand (the caller's own object, changed in place),
+    ``adapt(images)`` updates it on the images and returns their logits, ``reset()`` goes back to
+    the source bit for bit, ``release()`` gives the network back as it was found.
+
+    A method implements ``_update`` and, where it needs them, ``_policy``, ``_parameters``,
+    ``_start``, ``_predict`` and the pair ``_method_state`` / ``_load_method_state``. It never sees
+    labels: there is no argument for them.
+
+    Args:
+        life_cycle: When to go back to the source: before every image (``"per_image"``, episodic),
+            at the start of every data set (``"per_dataset"``, the paper's protocol; each
+            ``bind`` starts one), or ``"never"`` (continual: the adapted state outlives
+            ``release`` and goes on at the next ``bind`` to the same source).
+        predict: Take the logits ``"after_update"`` (the paper) or ``"before_update"``.
+        seed: Seed of the adapter's own generator; ``reset`` restarts it.
+
+    Attributes:
+        trace_: Numbers of the last image: losses, learning rate, cosine (by method), and
+            ``updated``, 0.0 if the update was skipped because something was not finite.
+        images_seen_: Number of calls of ``adapt`` since the source state.
+    """
+
+    needs_batch_norm = True
+    """Whether the method has nothing to act on without batch normalization."""
+
+    def __init__(
+        self,
+        *,
+        life_cycle: LifeCycle = "per_dataset",
+        predict: Predict = "after_update",
+        seed: int = 0,
+    ) -> None:
+        owner = type(self).__name__
+        check_choice(owner, "life_cycle", life_cycle, ("per_image", "per_dataset", "never"))
+        check_choice(owner, "predict", predict, ("after_update", "before_update"))
+        check_number(owner, "seed", seed, minimum=0, integer=True)
+        self.life_cycle = life_cycle
+        self.predict = predict
+        self.seed = seed
+        self.trace_: dict[str, float] = {}
+        self.images_seen_ = 0
+        self._binding: Binding | None = None
+        self._carried: dict[str, Any] | None = None
+
+    # -- contract ---------------------------------------------------------------------------
+
+    def bind(self, network: nn.Module) -> Adapter:
+        """Take a network in hand; what it is now is the source from here on.
+
+        Args:
+            network: A network with logits as its only output; not a TorchScript or
+                data-parallel wrapper.
+
+        Raises:
+            RuntimeError: If the adapter or the network is bound already.
+            TypeError: If the network cannot be adapted.
+            ValueError: If it lacks what the method needs, e.g. batch normalization.
+        """
+        if self._binding is not None:
+            raise RuntimeError(f"{type(self).__name__} is bound already; release() it first.")
+        check_network(network)
+        if network in _bound_networks:
+            raise RuntimeError(
+                f"This {type(network).__name__} is bound by another adapter; adapting it twice "
+                "would mix their states. Release the other one first."
+            )
+        self._check(network)
+        binding = Binding(network, self._policy(), self._parameters(network))
+        _bound_networks.add(network)
+        self._binding = binding
+        try:
+            self._restart()
+            if self.life_cycle == "never" and self._carried is not None:
+                self.load_state_dict(self._carried)
+        except BaseException:
+            self.release()
+            raise
+        return self
+
+    def adapt(self, images: Tensor, infer: Infer | None = None) -> Tensor:
+        """Adapt to images and return their logits.
+
+        Works under ``no_grad`` and ``inference_mode`` and gives the same in ``train()`` and
+        ``eval()``. If a loss or gradient is not finite the network stays as it was before.
+
+        Args:
+            images: BxCx*spatial, floating point; the methods assume [0, 1]. Left untouched.
+            infer: How to predict, as ``infer(images, network) -> logits``, e.g. with a sliding
+                window; default: one forward pass.
+
+        Returns:
+            Detached logits, as the network itself would return them.
+
+        Raises:
+            RuntimeError: If no network is bound.
+            TypeError: If images or the network's output are no floating-point tensors.
+            ValueError: If the shape of the images is wrong.
+        """
+        binding = self._bound()
+        check_images(images)
+        with torch.inference_mode(False), torch.enable_grad(), evaluating(binding.network):
+            images = images.clone() if images.is_inference() else images.detach()
+            if self.life_cycle == "per_image":
+                self._restart()
+            if self.predict == "before_update":
+                logits = self._infer(images, infer)
+                self._update_if_finite(images)
+            else:
+                self._update_if_finite(images)
+                logits = self._infer(images, infer)
+        self.images_seen_ += 1
+        return logits
+
+    def reset(self) -> None:
+        """Go back to the source: weights, optimizer, memories, generator; forget carried state."""
+        self._carried = None
+        self._bound()
+        self._restart()
+
+    def begin_dataset(self) -> None:
+        """Announce a new data set while bound: resets if the life cycle is ``per_dataset``."""
+        if self.life_cycle == "per_dataset":
+            self.reset()
+
+    def release(self) -> None:
+        """Give the network back as it was found; nothing happens if none is bound."""
+        if self._binding is None:
+            return
+        binding = self._binding
+        if self.life_cycle == "never" and binding.started:
+            self._carried = self.state_dict()
+        self._binding = None
+        binding.undo()
+        _bound_networks.discard(binding.network)
+
+    @contextmanager
+    def bound(self, network: nn.Module) -> Iterator[Adapter]:
+        """Bind for a block and release after it, also after an exception."""
+        self.bind(network)
+        try:
+            yield self
+        finally:
+            self.release()
+
+    @property
+    def network(self) -> nn.Module | None:
+        """The bound network, or None."""
+        return None if self._binding is None else self._binding.network
+
+    @property
+    def adapted_parameters(self) -> tuple[str, ...]:
+        """Names of the parameters that the method may change in the bound network."""
+        return tuple(self._bound().parameters)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that later images depend on; plain containers and tensors only."""
+        binding = self._bound()
+        return {
+            "version": STATE_VERSION,
+            "adapter": type(self).__name__,
+            "source": binding.fingerprint,
+            "images_seen": self.images_seen_,
+            "parameters": {n: p.detach().clone() for n, p in binding.parameters.items()},
+            "policy": binding.policy.state_dict() if binding.policy else {},
+            "generator": self._generator.get_state(),
+            "method": self._method_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state of the same method on the same source network.
+
+        Raises:
+            ValueError: If the state is of another version, method or source; nothing changes.
+        """
+        binding = self._bound()
+        expected = {
+            "version": STATE_VERSION,
+            "adapter": type(self).__name__,
+            "source": binding.fingerprint,
+        }
+        for key, value in expected.items():
+            if state.get(key) != value:
+                raise ValueError(
+                    f"The state does not fit: its {key} is {state.get(key)!r}, here {value!r}. "
+                    "Load it into the same method bound to the same source network."
+                )
+        with torch.inference_mode(False), torch.no_grad():
+            for name, parameter in binding.parameters.items():
+                parameter.copy_(state["parameters"][name])
+        if binding.policy:
+            binding.policy.load_state_dict(state["policy"])
+        self._generator.set_state(state["generator"])
+        self.images_seen_ = int(state["images_seen"])
+        self._load_method_state(state["method"])
+
+    # -- settings ---------------------------------------------------------------------------
+
+    @classmethod
+    def parameter_names(cls) -> tuple[str, ...]:
+        """Names of the constructor's arguments."""
+        return tuple(name for name in inspect.signature(cls.__init__).parameters if name != "self")
+
+    def get_params(self) -> dict[str, Any]:
+        """Return the settings; ``type(adapter)(**adapter.get_params())`` is its equal."""
+        return {name: getattr(self, name) for name in self.parameter_names()}
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
+        return f"{type(self).__name__}({settings})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles are unbound: a network belongs to one adapter."""
+        state = {k: v for k, v in self.__dict__.items() if k in self.parameter_names()}
+        return state | {"trace_": {}, "images_seen_": 0, "_binding": None, "_carried": None}
+
+    # -- for methods ------------------------------------------------------------------------
+
+    @abstractmethod
+    def _update(self, images: Tensor) -> dict[str, float]:
+        """Adapt to images once and return numbers for the trace."""
+
+    def _check(self, network: nn.Module) -> None:  # noqa: B027 - most methods have no further need
+        """Check that the network offers what the method needs."""
+
+    def _policy(self) -> StatisticsPolicy | None:
+        """Return which statistics batch normalization uses; None leaves the layers alone."""
+        return None
+
+    def _parameters(self, network: nn.Module) -> dict[str, nn.Parameter]:
+        """Return the parameters that the method changes."""
+        return {}
+
+    def _start(self) -> None:  # noqa: B027 - most methods need an optimizer, some nothing
+        """Make optimizer and memories as they are at the source state."""
+
+    def _predict(self, images: Tensor) -> Tensor:
+        """Return the logits of the current state."""
+        return cast("Tensor", self._bound().network(images))
+
+    def _method_state(self) -> dict[str, Any]:
+        """Return optimizer and memories."""
+        return {}
+
+    def _load_method_state(self, state: dict[str, Any]) -> None:  # noqa: B027
+        """Take over optimizer and memories."""
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _bound(self) -> Binding:
+        if self._binding is None:
+            raise RuntimeError(
+                f"{type(self).__name__} has no network; call bind(network) first or use "
+                "'with adapter.bound(network):'."
+            )
+        return self._binding
+
+    def _restart(self) -> None:
+        binding = self._bound()
+        binding.snapshot.restore_values()
+        binding.activate()
+        if binding.policy:
+            binding.policy.reset()
+        self._generator = torch.Generator().manual_seed(self.seed)
+        self.images_seen_ = 0
+        self.trace_ = {}
+        self._start()
+        binding.started = True
+
+    def _update_if_finite(self, images: Tensor) -> None:
+        generator_state = self._generator.get_state()
+        try:
+            self.trace_ = {**self._update(images), "updated": 1.0}
+        except NonFiniteUpdateError as error:
+            self._generator.set_state(generator_state)
+            self.trace_ = {"updated": 0.0}
+            _logger.warning("%s made no update: %s", type(self).__name__, error)
+
+    @torch.no_grad()
+    def _infer(self, images: Tensor, infer: Infer | None) -> Tensor:
+        logits = self._predict(images) if infer is None else infer(images, self._predict)
+        if not isinstance(logits, Tensor):
+            raise TypeError(
+                f"The network must return one tensor of logits; got {type(logits).__name__}."
+            )
+        return logits.detach()

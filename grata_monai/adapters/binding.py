@@ -1,0 +1,99 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""What ties an adapter to a network, and the checks before it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Tensor, nn
+
+from grata_monai.state import PolicyHandle, Snapshot, StatisticsPolicy, apply_policy
+
+
+class Binding:
+    """A network in an adapter's hand: source snapshot, statistics policy, adapted parameters.
+
+    Args:
+        network: The network, whose present state is the source.
+        policy: Statistics for its batch normalization, or None.
+        parameters: The parameters that will be adapted, by name.
+
+    Attributes:
+        started: Whether the method has made its optimizer and memories.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        policy: StatisticsPolicy | None,
+        parameters: dict[str, nn.Parameter],
+    ) -> None:
+        self.network = network
+        self.policy = policy
+        self.parameters = parameters
+        self.started = False
+        self.handle: PolicyHandle | None = apply_policy(network, policy) if policy else None
+        self.snapshot = Snapshot(network)
+        self._fingerprint: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the source's parameters and buffers."""
+        if self._fingerprint is None:
+            digest = hashlib.sha256()
+            for name, value in self.snapshot.values.items():
+                digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+                digest.update(value.contiguous().cpu().flatten().view(torch.uint8).numpy())
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
+
+    def activate(self) -> None:
+        """Let gradients flow to the adapted parameters and to nothing else."""
+        adapted = {id(parameter) for parameter in self.parameters.values()}
+        for parameter in self.network.parameters():
+            parameter.requires_grad_(id(parameter) in adapted)
+            parameter.grad = None
+
+    def undo(self) -> None:
+        """Leave the network as it was found."""
+        if self.handle is not None:
+            self.handle.remove()
+        self.snapshot.restore()
+
+
+def check_network(network: object) -> None:
+    """Check that a network can be adapted.
+
+    Raises:
+        TypeError: If it is no module, a TorchScript module or a data-parallel wrapper.
+    """
+    if isinstance(network, torch.jit.ScriptModule):
+        raise TypeError(
+            "A TorchScript module cannot be adapted: its layers are frozen. Load the network's "
+            "weights (model.pt) into its Python class instead of model.ts."
+        )
+    if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        raise TypeError(
+            f"{type(network).__name__} would mix the adaptation of several replicas; pass "
+            "network.module, one replica per process."
+        )
+    if not isinstance(network, nn.Module):
+        raise TypeError(f"The network must be a torch.nn.Module; got {type(network).__name__}.")
+
+
+def check_images(images: object) -> None:
+    """Check type and shape of images.
+
+    Raises:
+        TypeError: If they are no floating-point tensor.
+        ValueError: If they are not BxCx*spatial, or empty.
+    """
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise TypeError(f"Images must be a floating-point tensor BxCx*spatial; got {kind}.")
+    if images.ndim < 3 or images.numel() == 0:
+        raise ValueError(
+            f"Images must be BxCx*spatial and not empty; got shape {tuple(images.shape)}."
+        )

@@ -1,0 +1,349 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""The contract as checks that run over every adapter, also those of other packages.
+
+Example:
+    In a test module::
+
+        @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+        def test_contract(check):
+            check(MyAdapter())
+
+Each check takes an unbound adapter, works on copies of it, and raises ``AssertionError`` with the
+reason if the contract is broken.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import io
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from grata_monai.adapters.base import Adapter
+
+Check = Callable[[Adapter], None]
+
+_FORBIDDEN = {"label", "labels", "target", "targets", "mask", "masks", "y", "ground_truth"}
+
+
+def tiny_network(spatial_dims: int = 2, *, batch_norm: bool = True, seed: int = 0) -> nn.Module:
+    """Return a small fully convolutional network, 3 channels in, 2 logits out, any image size."""
+    conv = nn.Conv2d if spatial_dims == 2 else nn.Conv3d
+    norm = nn.BatchNorm2d if spatial_dims == 2 else nn.BatchNorm3d
+    layers: list[nn.Module] = []
+    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+        for inputs, outputs in ((3, 6), (6, 6)):
+            layers += [conv(inputs, outputs, 3, padding=1)]
+            layers += [norm(outputs)] if batch_norm else []
+            layers += [nn.ReLU(), nn.Dropout(0.2)]
+        network = nn.Sequential(*layers, conv(6, 2, 1))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
+            if tensor.is_floating_point():
+                tensor.copy_(0.4 * torch.randn(tensor.shape, generator=generator))
+            if name.endswith("running_var"):
+                tensor.abs_().add_(0.5)
+    return network
+
+
+def tiny_images(count: int = 1, *, size: tuple[int, ...] = (12, 12), seed: int = 0) -> list[Tensor]:
+    """Return images 1x3x*size in [0, 1], all different."""
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.rand(1, 3, *size, generator=generator) for _ in range(count)]
+
+
+def clone(adapter: Adapter, **settings: Any) -> Adapter:
+    """Return an unbound adapter with the same settings but for those given."""
+    return type(adapter)(**{**adapter.get_params(), **settings})
+
+
+def check_output(adapter: Adapter) -> None:
+    """Logits are finite, detached, and of the shape, dtype and device of the network's own."""
+    network = tiny_network()
+    for images in (
+        tiny_images()[0],
+        tiny_images(size=(13, 17))[0],
+        tiny_images(size=(12, 24))[0][..., ::2],
+        torch.cat(tiny_images(2)),
+    ):
+        kept = images.clone()
+        with torch.no_grad():
+            expected = network(images)
+        with clone(adapter).bound(network) as bound:
+            logits = bound.adapt(images)
+        _expect(not logits.requires_grad, "the output is detached")
+        _expect(bool(torch.isfinite(logits).all()), "the output is finite")
+        _expect(logits.shape == expected.shape, "the output has the network's shape")
+        _expect(logits.dtype == expected.dtype, "the output has the network's dtype")
+        _expect(torch.equal(images, kept), "the images are untouched")
+
+
+def check_three_dimensions(adapter: Adapter) -> None:
+    """Volumes are adapted to like images."""
+    with clone(adapter).bound(tiny_network(3)) as bound:
+        logits = bound.adapt(tiny_images(size=(6, 8, 8))[0])
+    _expect(logits.shape == (1, 2, 6, 8, 8), "a volume gives a volume of logits")
+
+
+def check_gradient_modes(adapter: Adapter) -> None:
+    """no_grad, inference_mode, train() and eval() all give the same."""
+    images = tiny_images(2)
+    expected = _stream(adapter, images)
+    with torch.no_grad():
+        _expect_equal(_stream(adapter, images), expected, "under no_grad")
+    with torch.inference_mode():
+        own = [image.clone() for image in images]
+        _expect_equal(_stream(adapter, own), expected, "under inference_mode")
+    _expect_equal(_stream(adapter, images, training=True), expected, "in training mode")
+
+
+def check_reset(adapter: Adapter) -> None:
+    """reset() goes back to the source bit for bit, also in what comes after it."""
+    network, images = tiny_network(), tiny_images(3)
+    with clone(adapter).bound(network) as bound:
+        first = [bound.adapt(image) for image in images]
+        bound.reset()
+        _expect_same_state(network, tiny_network(), "after reset()")
+        second = [bound.adapt(image) for image in images]
+    _expect_equal(second, first, "the same stream after reset()")
+
+
+def check_release(adapter: Adapter) -> None:
+    """release() leaves no trace in values, flags, gradients, hooks or classes."""
+    network = tiny_network().train()
+    network[0].requires_grad_(False)
+    network[1].eval()
+    before = _portrait(network)
+    with clone(adapter).bound(network) as bound:
+        for image in tiny_images(2):
+            bound.adapt(image)
+    _expect(_portrait(network) == before, "release() gives the network back as it was found")
+    _expect_same_state(network, tiny_network(), "after release()")
+    network.load_state_dict(tiny_network().state_dict(), strict=True)
+
+
+def check_exceptions(adapter: Adapter) -> None:
+    """An exception in the network or in prediction leaves neither the network nor a binding."""
+    network = tiny_network()
+    before = _portrait(network)
+    for failing_call in range(12):
+        calls = 0
+
+        def fail(*_: object, at: int = failing_call) -> None:
+            nonlocal calls
+            calls += 1
+            if calls > at:
+                raise KeyError("deliberate")
+
+        hook = network.register_forward_pre_hook(fail)
+        try:
+            with clone(adapter).bound(network) as bound:
+                bound.adapt(tiny_images()[0])
+        except KeyError:
+            pass
+        hook.remove()
+        _expect(_portrait(network) == before, f"forward {failing_call} raised: network as found")
+        _expect_same_state(network, tiny_network(), f"after forward {failing_call} raised")
+
+
+def check_only_declared_parameters_move(adapter: Adapter) -> None:
+    """What is not among adapted_parameters stays as it is, source statistics included."""
+    network, source = tiny_network(), tiny_network().state_dict()
+    with clone(adapter).bound(network) as bound:
+        for image in tiny_images(3):
+            bound.adapt(image)
+        declared = set(bound.adapted_parameters)
+        moved = {n for n, v in network.state_dict().items() if not torch.equal(v, source[n])}
+        left = [n for n, p in network.named_parameters() if p.grad is not None]
+    _expect(moved <= declared, f"undeclared changes in {sorted(moved - declared)}")
+    _expect(not left, f"gradients left on {left}")
+
+
+def check_zero_learning_rate(adapter: Adapter) -> None:
+    """With beta = 0 the method is its statistics policy alone: images do not influence others."""
+    if "beta" not in adapter.parameter_names():
+        return
+    images = tiny_images(3)
+    still = clone(adapter, beta=0.0)
+    alone = [_stream(still, [image])[0] for image in images]
+    _expect_equal(_stream(still, images), alone, "with beta = 0")
+
+
+def check_seed(adapter: Adapter) -> None:
+    """The same seed gives the same bits; the global generator is neither read nor moved."""
+    images = tiny_images(3)
+    torch.manual_seed(1)
+    first = _stream(adapter, images)
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    _expect_equal(_stream(adapter, images), first, "with the same seed")
+    _expect(torch.equal(torch.get_rng_state(), state), "the global generator is untouched")
+
+
+def check_life_cycles(adapter: Adapter) -> None:
+    """per_image forgets every image, per_dataset every data set, never nothing."""
+    images = tiny_images(3)
+    episodic = clone(adapter, life_cycle="per_image")
+    alone = [_stream(episodic, [image])[0] for image in images]
+    _expect_equal(_stream(episodic, images), alone, "per_image: earlier images change nothing")
+
+    network = tiny_network()
+    with clone(adapter, life_cycle="per_dataset").bound(network) as bound:
+        first = [bound.adapt(image) for image in images]
+        bound.begin_dataset()
+        _expect_equal([bound.adapt(i) for i in images], first, "per_dataset: begin_dataset()")
+
+    continual = clone(adapter, life_cycle="never")
+    with continual.bound(network):
+        start = [continual.adapt(image) for image in images[:2]]
+    _expect_same_state(network, tiny_network(), "never: the network itself is given back")
+    with continual.bound(network):
+        end = [continual.adapt(images[2])]
+    _expect_equal(start + end, _stream(continual, images), "never: goes on after release()")
+
+
+def check_state_dict(adapter: Adapter) -> None:
+    """A state saved in mid-stream, written to a file and read safely, goes on the same."""
+    images = tiny_images(4)
+    network = tiny_network()
+    with clone(adapter).bound(network) as bound:
+        for image in images[:2]:
+            bound.adapt(image)
+        buffer = io.BytesIO()
+        torch.save(bound.state_dict(), buffer)
+        expected = [bound.adapt(image) for image in images[2:]]
+    buffer.seek(0)
+    with clone(adapter).bound(network) as bound:
+        bound.load_state_dict(torch.load(buffer, weights_only=True))
+        _expect(bound.images_seen_ == 2, "the counter is part of the state")
+        _expect_equal([bound.adapt(i) for i in images[2:]], expected, "after load_state_dict()")
+
+
+def check_settings(adapter: Adapter) -> None:
+    """Settings round-trip; copies and pickles are equal and unbound; bad ones are named."""
+    images = tiny_images(2)
+    expected = _stream(adapter, images)
+    with clone(adapter).bound(tiny_network()) as bound:
+        copies = [clone(bound), copy.deepcopy(bound), pickle.loads(pickle.dumps(bound))]
+    for other in copies:
+        _expect(other.network is None, "a copy is unbound")
+        _expect_equal(_stream(other, images), expected, "a copy gives the same")
+    for name in adapter.parameter_names():
+        try:
+            clone(adapter, **{name: "no such thing"})
+        except (ValueError, TypeError) as error:
+            _expect(name in str(error), f"the error about {name!r} names it; it says: {error}")
+        else:
+            raise AssertionError(f"a senseless {name!r} was taken")
+
+
+def check_no_labels(adapter: Adapter) -> None:
+    """No public method has an argument for labels."""
+    for name, method in inspect.getmembers(type(adapter), inspect.isfunction):
+        found = _FORBIDDEN & set(inspect.signature(method).parameters)
+        _expect(not found, f"{name}() takes {found}")
+
+
+def check_degenerate_images(adapter: Adapter) -> None:
+    """Constant images and saturated predictions give finite logits and leave a finite network."""
+    network = tiny_network()
+    with torch.no_grad():
+        network[-1].weight.mul_(200.0)
+    with clone(adapter).bound(network) as bound:
+        for image in (torch.zeros(1, 3, 12, 12), torch.full((1, 3, 12, 12), 0.5), *tiny_images(1)):
+            _expect(bool(torch.isfinite(bound.adapt(image)).all()), "the logits are finite")
+        values = network.state_dict().values()
+        _expect(all(bool(torch.isfinite(v).all()) for v in values), "the network stays finite")
+
+
+def check_non_finite_image(adapter: Adapter) -> None:
+    """An image with NaN does not stop the stream and changes nothing for those after it."""
+    images = tiny_images(3)
+    broken = torch.full((1, 3, 12, 12), torch.nan)
+    outputs = _stream(adapter, [images[0], broken, *images[1:]])
+    _expect_equal([outputs[0], *outputs[2:]], _stream(adapter, images), "around a NaN image")
+
+
+def check_unsuitable_networks(adapter: Adapter) -> None:
+    """TorchScript, data-parallel wrappers and (if needed) BN-less networks get a clear error."""
+    scripted = torch.jit.trace(tiny_network().eval(), tiny_images()[0])
+    _expect_error(adapter, scripted, TypeError, "TorchScript")
+    _expect_error(adapter, nn.DataParallel(tiny_network()), TypeError, "DataParallel")
+    bare = tiny_network(batch_norm=False)
+    if adapter.needs_batch_norm:
+        _expect_error(adapter, bare, ValueError, "batch-normalization")
+    network = tiny_network()
+    with clone(adapter).bound(network):
+        _expect_error(adapter, network, RuntimeError, "bound by another adapter")
+
+
+CHECKS: tuple[Check, ...] = (
+    check_degenerate_images,
+    check_exceptions,
+    check_gradient_modes,
+    check_life_cycles,
+    check_no_labels,
+    check_non_finite_image,
+    check_only_declared_parameters_move,
+    check_output,
+    check_release,
+    check_reset,
+    check_seed,
+    check_settings,
+    check_state_dict,
+    check_three_dimensions,
+    check_unsuitable_networks,
+    check_zero_learning_rate,
+)
+
+
+def _stream(adapter: Adapter, images: list[Tensor], *, training: bool = False) -> list[Tensor]:
+    network = tiny_network()
+    with clone(adapter).bound(network) as bound:
+        network.train(training)
+        return [bound.adapt(image) for image in images]
+
+
+def _portrait(network: nn.Module) -> dict[str, object]:
+    """Return all that release() must bring back except values."""
+    portrait: dict[str, object] = {}
+    for name, module in network.named_modules():
+        attributes = {key: id(value) for key, value in vars(module).items() if key != "training"}
+        hooks = [len(v) for k, v in vars(module).items() if k.endswith("_hooks")]
+        portrait[name] = (type(module), module.training, attributes, hooks)
+    for name, parameter in network.named_parameters():
+        gradient = None if parameter.grad is None else id(parameter.grad)
+        portrait[f"parameter {name}"] = (parameter.requires_grad, gradient, id(parameter))
+    return portrait
+
+
+def _expect(condition: bool, message: str) -> None:
+    if not condition:
+        raise AssertionError(f"Contract broken; expected: {message}.")
+
+
+def _expect_equal(actual: list[Tensor], expected: list[Tensor], when: str) -> None:
+    same = len(actual) == len(expected) and all(map(torch.equal, actual, expected))
+    _expect(same, f"the same bits {when}")
+
+
+def _expect_same_state(network: nn.Module, other: nn.Module, when: str) -> None:
+    ours, theirs = network.state_dict(), other.state_dict()
+    changed = [name for name, value in ours.items() if not torch.equal(value, theirs[name])]
+    _expect(not changed, f"source values {when}, but {changed} differ")
+
+
+def _expect_error(adapter: Adapter, network: nn.Module, kind: type[Exception], words: str) -> None:
+    try:
+        clone(adapter).bind(network)
+    except kind as error:
+        _expect(words in str(error), f"an error that says {words!r}; it says: {error}")
+    else:
+        raise AssertionError(f"{type(network).__name__} was taken without {kind.__name__}")

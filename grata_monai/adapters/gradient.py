@@ -1,0 +1,83 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the gradient methods share: current statistics, BN scale and shift, Adam."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from grata_monai._checks import check_number
+from grata_monai.adapters.base import Adapter, LifeCycle, Predict
+from grata_monai.functional.gradients import compute_gradients
+from grata_monai.objectives import Objective
+from grata_monai.state import (
+    AdamStepper,
+    BatchStatistics,
+    StatisticsPolicy,
+    bn_affine_parameters,
+)
+from grata_monai.state.optimization import require_finite
+
+
+class GradientAdapter(Adapter):
+    """Base of methods that move the BN scale and shift by Adam under the current statistics.
+
+    Args:
+        beta: Base learning rate, > 0.
+        betas: Decay of Adam's two moments, each in [0, 1).
+        life_cycle: See ``Adapter``.
+        predict: See ``Adapter``.
+        seed: See ``Adapter``.
+    """
+
+    def __init__(
+        self,
+        *,
+        beta: float,
+        betas: tuple[float, float],
+        life_cycle: LifeCycle,
+        predict: Predict,
+        seed: int,
+    ) -> None:
+        super().__init__(life_cycle=life_cycle, predict=predict, seed=seed)
+        owner = type(self).__name__
+        check_number(owner, "beta", beta, minimum=0.0)
+        if len(betas) != 2:
+            raise ValueError(
+                f"The 'betas' parameter of {owner} must be two numbers. Got {betas!r}."
+            )
+        for decay in betas:
+            check_number(owner, "betas", decay, minimum=0.0, maximum=1.0 - 1e-9)
+        self.beta = beta
+        self.betas = (betas[0], betas[1])
+
+    def _policy(self) -> StatisticsPolicy:
+        return BatchStatistics()
+
+    def _parameters(self, network: nn.Module) -> dict[str, nn.Parameter]:
+        return bn_affine_parameters(network)
+
+    def _start(self) -> None:
+        self._stepper = AdamStepper(list(self._bound().parameters.values()), betas=self.betas)
+
+    def _gradients(self, objective: Objective, images: Tensor) -> tuple[float, list[Tensor]]:
+        """Return loss and gradients of an objective at the present parameters.
+
+        Raises:
+            NonFiniteUpdateError: If one of them is not finite.
+        """
+        binding = self._bound()
+        name = type(objective).__name__
+        loss = objective(binding.network, images, self._generator)
+        require_finite(f"{name} loss", [loss.detach()])
+        gradients = compute_gradients(loss, list(binding.parameters.values()))
+        require_finite(f"gradient of the {name} loss", gradients)
+        return float(loss.detach()), gradients
+
+    def _method_state(self) -> dict[str, Any]:
+        return {"optimizer": self._stepper.state_dict()}
+
+    def _load_method_state(self, state: dict[str, Any]) -> None:
+        self._stepper.load_state_dict(state["optimizer"])

@@ -1,0 +1,146 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""Test-time adaptation of an evaluator's network, image by image."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from ignite.engine import Engine, Events
+from monai.inferers import Inferer
+from torch import Tensor, nn
+
+from grata_monai.adapters import Adapter
+from grata_monai.handlers.trace import TraceWriter
+from grata_monai.inferers import AdaptiveInferer
+
+
+class TestTimeAdaptationHandler:
+    """Makes any MONAI evaluator adapt its network to each image before predicting it.
+
+    At the start of a run it binds the adapter to ``engine.network`` and puts an
+    ``AdaptiveInferer`` around ``engine.inferer``; at the end, also after an exception, it releases
+    the network and gives the inferer back. All adaptation runs in the inferer, so an evaluator
+    that already has an ``AdaptiveInferer`` with the same adapter does not adapt twice; the handler
+    then adds the life of the state over the run, and the trace.
+
+    After each image ``engine.state.adaptation`` holds its numbers (losses, gradient norms, cosine,
+    learning rate, seconds), which also go to a CSV file and to TensorBoard.
+
+    Put a ``CheckpointLoader`` before this handler: both act when the run starts, and what is loaded
+    after it would not be the source.
+
+    Args:
+        adapter: The method.
+        trace_path: CSV file for one row per iteration; None for none.
+        log_dir: Folder for TensorBoard events (needs the extra ``tensorboard``); None for none.
+
+    Raises:
+        TypeError: If ``adapter`` is none.
+    """
+
+    __test__ = False  # not a test class, whatever its name looks like
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        *,
+        trace_path: str | os.PathLike[str] | None = None,
+        log_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if not isinstance(adapter, Adapter):
+            raise TypeError(
+                f"TestTimeAdaptationHandler needs an Adapter; got {type(adapter).__name__}."
+            )
+        self.adapter = adapter
+        self.trace_path = trace_path
+        self.log_dir = log_dir
+        self._trace: TraceWriter | None = None
+        self._inner: Inferer | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Register with an evaluator; a second call for the same one does nothing.
+
+        Raises:
+            TypeError: If the engine has no network and inferer.
+        """
+        if not hasattr(engine, "network") or not hasattr(engine, "inferer"):
+            raise TypeError(
+                f"{type(engine).__name__} has no network and inferer; attach the handler to a "
+                "MONAI evaluator such as SupervisedEvaluator."
+            )
+        if engine.has_event_handler(self.start, Events.STARTED):
+            return
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.record)
+        engine.add_event_handler(Events.COMPLETED, self.finish)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self.fail)
+        # Handlers of this event often re-raise (MONAI's StatsHandler does), which would keep
+        # later ones from running; the network must be given back whatever the order of handlers.
+        raised = engine._event_handlers[Events.EXCEPTION_RAISED]
+        raised.insert(0, raised.pop())
+
+    def start(self, engine: Any) -> None:
+        """Bind the adapter and wrap the inferer."""
+        present = engine.inferer
+        if isinstance(present, AdaptiveInferer) and present.adapter is not self.adapter:
+            raise ValueError(
+                "The evaluator's inferer adapts with another adapter than this handler's; give "
+                "both the same one, or the evaluator a plain inferer."
+            )
+        self.adapter.bind(engine.network)
+        self._inner = present
+        wrapped = present
+        if not isinstance(present, AdaptiveInferer):
+            wrapped = AdaptiveInferer(self.adapter, present)
+        engine.inferer = _Timed(wrapped)
+        engine.state.adaptation = {}
+        if self.trace_path is not None or self.log_dir is not None:
+            self._trace = TraceWriter(self.trace_path, log_dir=self.log_dir)
+
+    def record(self, engine: Any) -> None:
+        """Publish the numbers of the image just predicted."""
+        numbers = {**self.adapter.trace_, "seconds": engine.inferer.seconds}
+        engine.state.adaptation = numbers
+        if self._trace is not None:
+            name = _image_name(engine.state.batch, default=f"#{engine.state.iteration}")
+            self._trace.add(name, numbers)
+
+    def finish(self, engine: Any) -> None:
+        """Release the network, give the inferer back, complete the trace."""
+        if self._inner is not None:
+            engine.inferer = self._inner
+            self._inner = None
+            self.adapter.release()
+        if self._trace is not None:
+            trace, self._trace = self._trace, None
+            trace.close()
+
+    def fail(self, engine: Any, error: BaseException) -> None:
+        """Finish, then raise on: a handler of this event suppresses ignite's own raise."""
+        self.finish(engine)
+        if len(engine._event_handlers[Events.EXCEPTION_RAISED]) == 1:
+            raise error
+
+
+class _Timed(Inferer):
+    """Measures the last call of an inferer."""
+
+    def __init__(self, inferer: Inferer) -> None:
+        self.inferer = inferer
+        self.seconds = 0.0
+
+    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+        start = time.perf_counter()
+        logits: Tensor = self.inferer(inputs, network, *args, **kwargs)
+        self.seconds = time.perf_counter() - start
+        return logits
+
+
+def _image_name(batch: Any, *, default: str) -> str:
+    """Return the file name of the first image of a batch, if its metadata tells."""
+    image = batch.get("image") if isinstance(batch, dict) else None
+    names = getattr(image, "meta", {}).get("filename_or_obj", default)
+    return str(names if isinstance(names, str) else names[0])

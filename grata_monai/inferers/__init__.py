@@ -1,0 +1,9 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""MONAI inferers that adapt before they predict."""
+
+from __future__ import annotations
+
+from grata_monai.inferers.adaptive import AdaptiveInferer
+
+__all__ = ["AdaptiveInferer"]

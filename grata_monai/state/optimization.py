@@ -1,0 +1,81 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""Move chosen parameters: for a moment (and exactly back), or by an Adam step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class NonFiniteUpdateError(ArithmeticError):
+    """A loss or gradient was NaN or infinite; nothing has been changed."""
+
+
+def require_finite(what: str, tensors: Sequence[Tensor]) -> None:
+    """Check that all values are finite.
+
+    Raises:
+        NonFiniteUpdateError: If one is not.
+    """
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
+        raise NonFiniteUpdateError(f"The {what} is not finite.")
+
+
+@contextmanager
+def displaced(parameters: Sequence[nn.Parameter], direction: Sequence[Tensor]) -> Iterator[None]:
+    """Run a block at ``θ - direction``; θ comes back bit for bit, also after an exception.
+
+    Adding the direction again would not do: floating-point subtraction has no exact inverse.
+    """
+    saved = [parameter.detach().clone() for parameter in parameters]
+    try:
+        with torch.no_grad():
+            for parameter, step in zip(parameters, direction, strict=True):
+                parameter.sub_(step)
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter, value in zip(parameters, saved, strict=True):
+                parameter.copy_(value)
+
+
+class AdamStepper:
+    """Adam that is given gradients and a learning rate at each step.
+
+    Args:
+        parameters: The parameters to move.
+        betas: Decay of the two moments.
+    """
+
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], *, betas: tuple[float, float] = (0.9, 0.999)
+    ) -> None:
+        self.parameters = list(parameters)
+        self.optimizer = torch.optim.Adam(self.parameters, lr=0.0, betas=betas)
+
+    def step(self, gradients: Sequence[Tensor], learning_rate: float) -> None:
+        """Make one step; the moments carry over, no ``.grad`` is left behind.
+
+        Raises:
+            NonFiniteUpdateError: If a gradient is not finite; then nothing has changed.
+        """
+        require_finite("gradient", gradients)
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the optimizer's moments and step counters."""
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over moments and step counters."""
+        self.optimizer.load_state_dict(state)

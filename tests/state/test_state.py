@@ -1,0 +1,123 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""Snapshot, parameter choice and parameter moves."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from grata_monai.adapters.checks import tiny_network
+from grata_monai.state import (
+    AdamStepper,
+    NonFiniteUpdateError,
+    Snapshot,
+    bn_affine_parameters,
+    displaced,
+    evaluating,
+    select_parameters,
+)
+
+
+def test_snapshot_restores_values_flags_and_gradients():
+    network = tiny_network().train()
+    network[1].eval()
+    network[0].weight.requires_grad_(False)
+    gradient = torch.ones_like(network[0].bias)
+    network[0].bias.grad = gradient
+    snapshot = Snapshot(network)
+    with torch.no_grad():
+        for tensor in network.state_dict().values():
+            tensor.add_(1)
+    network.eval().requires_grad_(True)
+    network.zero_grad()
+    snapshot.restore()
+    for name, value in tiny_network().state_dict().items():
+        assert torch.equal(network.state_dict()[name], value), name
+    assert network.training
+    assert not network[1].training
+    assert not network[0].weight.requires_grad
+    assert network[0].bias.grad is gradient
+
+
+def test_evaluating_gives_each_flag_back_after_an_exception():
+    network = tiny_network().train()
+    network[1].eval()
+
+    def run():
+        with evaluating(network):
+            assert not any(module.training for module in network.modules())
+            raise KeyError("deliberate")
+
+    with pytest.raises(KeyError, match="deliberate"):
+        run()
+    assert network.training
+    assert not network[1].training
+
+
+def test_bn_affine_parameters_are_scale_and_shift_of_each_layer():
+    expected = {"1.weight", "1.bias", "5.weight", "5.bias"}
+    assert set(bn_affine_parameters(tiny_network())) == expected
+    assert set(select_parameters(tiny_network())) == expected
+    assert set(bn_affine_parameters(tiny_network(), prefix="5")) == {"5.weight", "5.bias"}
+
+
+def test_all_parameters():
+    network = tiny_network()
+    assert set(select_parameters(network, "all")) == {n for n, _ in network.named_parameters()}
+
+
+def test_nothing_to_select():
+    with pytest.raises(ValueError, match="no batch-normalization layer with scale and shift"):
+        bn_affine_parameters(nn.BatchNorm2d(3, affine=False))
+    with pytest.raises(ValueError, match="under 'decoder'"):
+        select_parameters(tiny_network(), "all", prefix="decoder")
+    with pytest.raises(ValueError, match="did you mean 'bn_affine'"):
+        select_parameters(tiny_network(), "bn_afine")
+
+
+def test_displaced_moves_and_comes_back_bit_for_bit():
+    parameter = nn.Parameter(torch.tensor([1.0, 1e-8, 3.3]))
+    original = parameter.detach().clone()
+    direction = torch.tensor([0.1, 1e8, 1 / 3])
+    with displaced([parameter], [direction]):
+        assert torch.equal(parameter.detach(), original - direction)
+    assert torch.equal(parameter.detach(), original)
+    assert not torch.equal((original - direction) + direction, original)
+
+    def fail():
+        with displaced([parameter], [direction]):
+            raise KeyError("deliberate")
+
+    with pytest.raises(KeyError, match="deliberate"):
+        fail()
+    assert torch.equal(parameter.detach(), original)
+
+
+def test_first_adam_step_has_the_length_of_the_learning_rate():
+    parameter = nn.Parameter(torch.zeros(2))
+    stepper = AdamStepper([parameter])
+    stepper.step([torch.tensor([5.0, -0.01])], 1e-3)
+    torch.testing.assert_close(parameter.detach(), torch.tensor([-1e-3, 1e-3]), rtol=1e-4, atol=0)
+    assert parameter.grad is None
+
+
+def test_adam_by_hand_over_two_steps():
+    parameter = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    stepper = AdamStepper([parameter], betas=(0.9, 0.99))
+    value, m, v = 0.0, 0.0, 0.0
+    for count, (gradient, rate) in enumerate([(2.0, 0.1), (-1.0, 0.05)], start=1):
+        stepper.step([torch.tensor([gradient], dtype=torch.float64)], rate)
+        m, v = 0.9 * m + 0.1 * gradient, 0.99 * v + 0.01 * gradient**2
+        value -= rate * (m / (1 - 0.9**count)) / ((v / (1 - 0.99**count)) ** 0.5 + 1e-8)
+    assert parameter.item() == pytest.approx(value, rel=1e-10)
+
+
+def test_a_non_finite_gradient_changes_nothing():
+    parameter = nn.Parameter(torch.zeros(2))
+    stepper = AdamStepper([parameter])
+    with pytest.raises(NonFiniteUpdateError, match="gradient is not finite"):
+        stepper.step([torch.tensor([1.0, torch.inf])], 1e-3)
+    assert torch.equal(parameter.detach(), torch.zeros(2))
+    assert stepper.state_dict()["state"] == {}
