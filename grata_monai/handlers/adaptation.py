@@ -61,16 +61,8 @@ class TestTimeAdaptationHandler:
         self._inner: Inferer | None = None
 
     def attach(self, engine: Engine) -> None:
-        """Register with an evaluator; a second call for the same one does nothing.
-
-        Raises:
-            TypeError: If the engine has no network and inferer.
-        """
-        if not hasattr(engine, "network") or not hasattr(engine, "inferer"):
-            raise TypeError(
-                f"{type(engine).__name__} has no network and inferer; attach the handler to a "
-                "MONAI evaluator such as SupervisedEvaluator."
-            )
+        """Register with an evaluator; a second call for the same one does nothing."""
+        # An evaluator attaches its handlers before it has a network: that is checked in start().
         if engine.has_event_handler(self.start, Events.STARTED):
             return
         engine.add_event_handler(Events.STARTED, self.start)
@@ -83,7 +75,17 @@ class TestTimeAdaptationHandler:
         raised.insert(0, raised.pop())
 
     def start(self, engine: Any) -> None:
-        """Bind the adapter and wrap the inferer."""
+        """Bind the adapter and wrap the inferer.
+
+        Raises:
+            TypeError: If the engine has no network and inferer.
+            ValueError: If its inferer adapts with another adapter.
+        """
+        if not hasattr(engine, "network") or not hasattr(engine, "inferer"):
+            raise TypeError(
+                f"{type(engine).__name__} has no network and inferer; attach the handler to a "
+                "MONAI evaluator such as SupervisedEvaluator."
+            )
         present = engine.inferer
         if isinstance(present, AdaptiveInferer) and present.adapter is not self.adapter:
             raise ValueError(

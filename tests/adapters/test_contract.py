@@ -1,0 +1,74 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""Every adapter under every check of the contract."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from grata_monai.adapters import ADAPTERS, Adapter, GraTa, Tent
+from grata_monai.adapters.checks import CHECKS
+
+VARIANTS = {name: method() for name, method in ADAPTERS.items()} | {
+    "grata exchanged": GraTa(
+        auxiliary="consistency", pseudo="entropy", mapping="softplus", beta=0.1
+    ),
+    "grata without auxiliary": GraTa(auxiliary=None, beta=0.1),
+    "tent before update": Tent(predict="before_update", beta=0.1),
+}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_contract(variant, check):
+    check(VARIANTS[variant])
+
+
+class Careless(Adapter):
+    """Breaks the contract in one way at a time."""
+
+    def __init__(self, *, fault="", life_cycle="per_dataset", seed=0):
+        super().__init__(life_cycle=life_cycle, seed=seed)
+        self.fault = fault
+
+    def _update(self, images):
+        network = self.network
+        if self.fault == "moves":
+            network[0].bias.data.add_(1)
+        if self.fault == "images":
+            images.mul_(0.5)
+        if self.fault == "rng":
+            torch.rand(1)
+        if self.fault == "hook":
+            network[0].register_forward_hook(lambda *_: None)
+        if self.fault == "memory":
+            self.seen = getattr(self, "seen", 0) + 1
+        return {}
+
+    def _predict(self, images):
+        logits = self.network(images)
+        if self.fault == "memory":
+            return logits + self.seen
+        return logits.double() if self.fault == "dtype" else logits
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("moves", "undeclared changes"),
+        ("images", "images are untouched"),
+        ("rng", "global generator"),
+        ("hook", "as it was found"),
+        ("memory", "after reset"),
+        ("dtype", "dtype"),
+    ],
+)
+def test_the_checks_find_faults(fault, reason):
+    messages = []
+    for check in CHECKS:
+        try:
+            check(Careless(fault=fault))
+        except AssertionError as error:
+            messages.append(str(error))
+    assert any(reason in message for message in messages), messages
