@@ -45,7 +45,9 @@ class Binding:
             digest = hashlib.sha256()
             for name, value in self.snapshot.values.items():
                 digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-                digest.update(value.contiguous().cpu().flatten().view(torch.uint8).numpy())
+                digest.update(
+                    value.contiguous().cpu().flatten().view(torch.uint8).numpy().tobytes()
+                )
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 

@@ -32,7 +32,7 @@ Check = Callable[[Adapter], None]
 _FORBIDDEN = {"label", "labels", "target", "targets", "mask", "masks", "y", "ground_truth"}
 
 
-def tiny_network(spatial_dims: int = 2, *, batch_norm: bool = True, seed: int = 0) -> nn.Module:
+def tiny_network(spatial_dims: int = 2, *, batch_norm: bool = True, seed: int = 0) -> nn.Sequential:
     """Return a small fully convolutional network, 3 channels in, 2 logits out, any image size."""
     conv = nn.Conv2d if spatial_dims == 2 else nn.Conv3d
     norm = nn.BatchNorm2d if spatial_dims == 2 else nn.BatchNorm3d
@@ -255,7 +255,7 @@ def check_degenerate_images(adapter: Adapter) -> None:
     """Constant images and saturated predictions give finite logits and leave a finite network."""
     network = tiny_network()
     with torch.no_grad():
-        network[-1].weight.mul_(200.0)
+        list(network.parameters())[-2].mul_(200.0)
     with clone(adapter).bound(network) as bound:
         for image in (torch.zeros(1, 3, 12, 12), torch.full((1, 3, 12, 12), 0.5), *tiny_images(1)):
             _expect(bool(torch.isfinite(bound.adapt(image)).all()), "the logits are finite")
@@ -273,7 +273,9 @@ def check_non_finite_image(adapter: Adapter) -> None:
 
 def check_unsuitable_networks(adapter: Adapter) -> None:
     """TorchScript, data-parallel wrappers and (if needed) BN-less networks get a clear error."""
-    scripted = torch.jit.trace(tiny_network().eval(), tiny_images()[0])
+    scripted = torch.jit.trace(  # type: ignore[no-untyped-call]
+        tiny_network().eval(), tiny_images()[0]
+    )
     _expect_error(adapter, scripted, TypeError, "TorchScript")
     _expect_error(adapter, nn.DataParallel(tiny_network()), TypeError, "DataParallel")
     bare = tiny_network(batch_norm=False)

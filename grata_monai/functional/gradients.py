@@ -50,7 +50,7 @@ def cosine_similarity(
 
     Example:
         >>> a, b = [torch.tensor([3.0]), torch.tensor([4.0])], [torch.tensor([4.0, 3.0])]
-        >>> cosine_similarity(a, b)
+        >>> round(cosine_similarity(a, b), 6)
         0.96
     """
     a, b = flatten(first).double(), flatten(second).double()
