@@ -21,8 +21,9 @@ def check_choice(owner: str, name: str, value: object, choices: Iterable[str]) -
     allowed = sorted(choices)
     if value in allowed:
         return
-    close = difflib.get_close_matches(str(value), allowed, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else "."
+    lowered = {choice.lower(): choice for choice in allowed}
+    close = difflib.get_close_matches(str(value).lower(), lowered, n=1)
+    hint = f"; did you mean {lowered[close[0]]!r}?" if close else "."
     raise ValueError(
         f"The {name!r} parameter of {owner} must be one of {', '.join(allowed)}. "
         f"Got {value!r}{hint}"

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from grata_monai.functional.blur import gaussian_blur
 from grata_monai.functional.bn_statistics import (
     Statistics,
     batch_statistics,
@@ -17,18 +18,29 @@ from grata_monai.functional.gradients import (
     cosine_similarity,
     gradient_norm,
 )
+from grata_monai.functional.intensity import (
+    adjust_inverted_gamma,
+    rescale_intensity,
+    scale_brightness,
+    scale_contrast,
+)
 from grata_monai.functional.lr_mappings import LR_MAPPINGS
 
 __all__ = [
     "LR_MAPPINGS",
     "Statistics",
+    "adjust_inverted_gamma",
     "batch_statistics",
     "binary_entropy",
     "compute_gradients",
     "cosine_similarity",
+    "gaussian_blur",
     "gradient_norm",
     "median_statistics",
     "mix",
     "normalize",
     "one_sided_entropy",
+    "rescale_intensity",
+    "scale_brightness",
+    "scale_contrast",
 ]

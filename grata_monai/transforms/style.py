@@ -172,6 +172,10 @@ class StrongView:
         changed = gaussian_blur(changed, parameters.blur_sigma * blur[:, None])
         return rescale_intensity(changed)
 
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"StrongView({settings})"
+
     def _probabilities(self) -> list[float]:
         if self.always:
             return [1.0] * len(STYLE_OPERATIONS)

@@ -1,0 +1,30 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""Fundus domains, MONAI datalists and synthetic fundus photographs."""
+
+from __future__ import annotations
+
+from grata_monai.data._datalist_csv import FundusItem
+from grata_monai.data.datalists import fundus_datalist, has_labels, split_datalist
+from grata_monai.data.domains import DOMAINS, FundusDomain, domain
+from grata_monai.data.synthetic import paint_fundus, write_synthetic_domain
+from grata_monai.data.synthetic_domains import (
+    SYNTHETIC_DOMAINS,
+    SyntheticDomain,
+    synthetic_domain,
+)
+
+__all__ = [
+    "DOMAINS",
+    "SYNTHETIC_DOMAINS",
+    "FundusDomain",
+    "FundusItem",
+    "SyntheticDomain",
+    "domain",
+    "fundus_datalist",
+    "has_labels",
+    "paint_fundus",
+    "split_datalist",
+    "synthetic_domain",
+    "write_synthetic_domain",
+]

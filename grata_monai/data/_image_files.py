@@ -1,0 +1,103 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""Find image files, pair them with their masks and tell readable ones from broken ones."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import zlib
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
+_IMAGE_FOLDERS = ("image", "images")
+_MASK_FOLDERS = ("mask", "masks")
+
+
+def is_image_name(path: Path) -> bool:
+    """Tell by its name whether a file is an image (hidden files are not)."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Return all images below a folder in natural order (``2.png`` before ``10.png``).
+
+    Hidden files and folders and folders of masks are left out. If the folder itself has both an
+    image folder and a mask folder, only the image folder is searched.
+    """
+    names = {entry.name.lower(): entry for entry in folder.iterdir() if entry.is_dir()}
+    image_folders = [names[name] for name in _IMAGE_FOLDERS if name in names]
+    has_masks = any(name in names for name in _MASK_FOLDERS)
+    start = image_folders[0] if image_folders and has_masks else folder
+    found: list[Path] = []
+    for parent, folders, files in os.walk(start):
+        folders[:] = [name for name in folders if not _is_skipped_folder(name)]
+        found.extend(path for path in (Path(parent, name) for name in files) if is_image_name(path))
+    return sorted(found, key=lambda path: _natural_key(path.relative_to(folder)))
+
+
+def find_mask(image: Path, root: Path) -> Path | None:
+    """Return the mask of an image below ``root``: the same stem in the mask folder beside it.
+
+    ``root/train/image/7.jpg`` is paired with ``root/train/mask/7.png`` (any image format).
+    """
+    parts = image.relative_to(root).parts
+    for position in range(len(parts) - 2, -1, -1):
+        if parts[position].lower() in _IMAGE_FOLDERS:
+            parent = root.joinpath(*parts[:position])
+            inner = parts[position + 1 : -1]
+            folders = (entry for entry in sorted(parent.iterdir()) if entry.is_dir())
+            for folder in folders:
+                if folder.name.lower() in _MASK_FOLDERS:
+                    return _same_stem(folder.joinpath(*inner), image.stem)
+    return None
+
+
+def why_unreadable(path: str) -> str | None:
+    """Return why an image cannot be decoded, or ``None`` if it can.
+
+    PNG files are checked by their checksums and JPEG files decoded at reduced size, which is much
+    cheaper than decoding them in full and finds truncated files as well.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.format == "PNG":
+                image.verify()
+            else:
+                image.draft("L", (64, 64))
+                image.load()
+    except UnidentifiedImageError:
+        return "not an image of a known format, or empty"
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        struct.error,
+        zlib.error,
+        Image.DecompressionBombError,
+    ) as error:
+        return str(error) or type(error).__name__
+    return None
+
+
+def _same_stem(folder: Path, stem: str) -> Path | None:
+    for suffix in IMAGE_SUFFIXES:
+        for candidate in (folder / f"{stem}{suffix}", folder / f"{stem}{suffix.upper()}"):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def _is_skipped_folder(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX" or name.lower() in _MASK_FOLDERS
+
+
+def _natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
+    """Return a sort key that compares the numbers in a path as numbers."""
+    pieces = re.split(r"([0-9]+)", path.as_posix())
+    key = [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece.lower()) for piece in pieces]
+    return key, path.as_posix()
