@@ -13,7 +13,11 @@ from grata_monai import __version__
 
 # name: ("module:attribute", one line for --help)
 COMMANDS: dict[str, tuple[str, str]] = {
+    "adapt": ("grata_monai.cli.adapt:adapt", "Segment images with test-time adaptation."),
+    "train": ("grata_monai.cli.train:train", "Train source models, one per domain."),
+    "data": ("grata_monai.cli.data:data", "Make and inspect data sets."),
     "weights": ("grata_monai.cli.weights:weights", "Import and inspect source models."),
+    "demo": ("grata_monai.cli.demo:demo", "The whole story on synthetic images, in minutes."),
 }
 
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from grata_monai.data._datalist_csv import FundusItem
+from grata_monai.data._datalist_csv import FundusItem, listed_domains
 from grata_monai.data.datalists import fundus_datalist, has_labels, split_datalist
 from grata_monai.data.domains import DOMAINS, FundusDomain, domain
 from grata_monai.data.synthetic import paint_fundus, write_synthetic_domain
@@ -23,6 +23,7 @@ __all__ = [
     "domain",
     "fundus_datalist",
     "has_labels",
+    "listed_domains",
     "paint_fundus",
     "split_datalist",
     "synthetic_domain",

@@ -142,7 +142,11 @@ class _Timed(Inferer):
 
 
 def _image_name(batch: Any, *, default: str) -> str:
-    """Return the file name of the first image of a batch, if its metadata tells."""
-    image = batch.get("image") if isinstance(batch, dict) else None
+    """Return the file name of the first image of a batch, if its metadata tells.
+
+    By the end of an iteration MONAI has split the batch into a list, unless told not to.
+    """
+    first = batch[0] if isinstance(batch, list) and batch else batch
+    image = first.get("image") if isinstance(first, dict) else None
     names = getattr(image, "meta", {}).get("filename_or_obj", default)
     return str(names if isinstance(names, str) else names[0])

@@ -31,7 +31,7 @@ def samples(images=IMAGES):
     ]
 
 
-def evaluator(network, handlers, *, inferer=None, images=IMAGES):
+def evaluator(network, handlers, *, inferer=None, images=IMAGES, decollate=False):
     outputs = []
     engine = SupervisedEvaluator(
         device=torch.device("cpu"),
@@ -39,11 +39,13 @@ def evaluator(network, handlers, *, inferer=None, images=IMAGES):
         network=network,
         inferer=inferer or SimpleInferer(),
         val_handlers=handlers,
-        decollate=False,
+        decollate=decollate,
     )
-    engine.add_event_handler(
-        Events.ITERATION_COMPLETED, lambda e: outputs.append(e.state.output["pred"].as_tensor())
-    )
+    if not decollate:
+        engine.add_event_handler(
+            Events.ITERATION_COMPLETED,
+            lambda e: outputs.append(e.state.output["pred"].as_tensor()),
+        )
     engine.outputs = outputs
     return engine
 
@@ -141,10 +143,11 @@ def test_termination_gives_everything_back():
     assert_source(network)
 
 
-def test_trace_in_state_and_file(tmp_path):
-    adapter = GraTa()
+@pytest.mark.parametrize("decollate", [False, True])
+def test_trace_in_state_and_file(tmp_path, decollate):
     path = tmp_path / "new" / "trace.csv"
-    engine = evaluator(tiny_network(), [TestTimeAdaptationHandler(adapter, trace_path=path)])
+    handler = TestTimeAdaptationHandler(GraTa(), trace_path=path)
+    engine = evaluator(tiny_network(), [handler], decollate=decollate)
     rows = []
     engine.add_event_handler(
         Events.ITERATION_COMPLETED, lambda e: rows.append(dict(e.state.adaptation))

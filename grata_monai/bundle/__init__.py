@@ -1,0 +1,61 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the bundle in ``bundles/grata`` calls from its configs, and where it lies."""
+
+from __future__ import annotations
+
+from grata_monai.bundle.data import (
+    Split,
+    common_folder,
+    domains_in,
+    inference_datalist,
+    require_images,
+    training_split,
+)
+from grata_monai.bundle.guard import exits_on_user_error
+from grata_monai.bundle.location import bundle_dir, bundle_root
+from grata_monai.bundle.setup import (
+    check_fit,
+    check_settings,
+    hide_known_warnings,
+    load_encoder,
+    load_weights,
+    make_adapter,
+)
+from grata_monai.bundle.summary import Score, log_summary, summarize, summary_table
+from grata_monai.bundle.training import (
+    check_training,
+    resume,
+    run_training,
+    start_distributed,
+    stop_distributed,
+)
+from grata_monai.bundle.workflow import run_workflow
+
+__all__ = [
+    "Score",
+    "Split",
+    "bundle_dir",
+    "bundle_root",
+    "check_fit",
+    "check_settings",
+    "check_training",
+    "common_folder",
+    "domains_in",
+    "exits_on_user_error",
+    "hide_known_warnings",
+    "inference_datalist",
+    "load_encoder",
+    "load_weights",
+    "log_summary",
+    "make_adapter",
+    "require_images",
+    "resume",
+    "run_training",
+    "run_workflow",
+    "start_distributed",
+    "stop_distributed",
+    "summarize",
+    "summary_table",
+    "training_split",
+]

@@ -1,0 +1,38 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""End a bundle run that a user got wrong with one line and an exit code, not with a traceback."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
+PREFIX = "Error: "
+
+
+def exits_on_user_error(
+    function: Callable[_Parameters, _Result],
+) -> Callable[_Parameters, _Result]:
+    """Let a function that a bundle's config calls raise SystemExit instead of a user's error.
+
+    MONAI wraps every ``Exception`` of a config expression in RuntimeErrors and shows all their
+    tracebacks. ``SystemExit`` passes: ``python -m monai.bundle run`` prints its message to
+    standard error and exits with code 1.
+
+    Args:
+        function: Called by a config; its ValueError, TypeError and OSError (a missing file, a
+            full disk) are a user's to cure.
+    """
+
+    @functools.wraps(function)
+    def guarded(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
+        try:
+            return function(*args, **kwargs)
+        except (ValueError, TypeError, OSError) as error:
+            message = " ".join(str(error).split()) or type(error).__name__
+            raise SystemExit(PREFIX + message) from error
+
+    return guarded

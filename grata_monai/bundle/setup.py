@@ -1,0 +1,121 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the bundle's configs build and check before anything runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from grata_monai._checks import check_choice, check_number
+from grata_monai.adapters import Adapter, build_adapter
+from grata_monai.bundle.guard import exits_on_user_error
+from grata_monai.networks import HEAD_NAMES, load_source_weights
+
+STRIDE = 32
+SMALLEST = 2 * STRIDE
+_logger = logging.getLogger(__name__)
+
+
+def hide_known_warnings() -> None:
+    """Hide the one warning of MONAI 1.6's own surface distance, which no caller can cure."""
+    warnings.filterwarnings("ignore", message=".*get_mask_edges:always_return_as_numpy")
+
+
+@exits_on_user_error
+def make_adapter(
+    method: str,
+    *,
+    life_cycle: str = "per_dataset",
+    seed: int = 0,
+    beta: float | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Adapter:
+    """Return the adaptation method that a config asks for.
+
+    Args:
+        method: A name of ``grata_monai.adapters.ADAPTERS``.
+        life_cycle: When to go back to the source.
+        seed: Seed of the method's draws.
+        beta: Base learning rate; None for the method's default.
+        options: Further arguments of the method, e.g. ``{"mapping": "linear"}``.
+    """
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(
+            "The 'method_options' must be a dictionary such as \"{'mapping': 'linear'}\". "
+            f"Got {options!r}."
+        )
+    settings = {"life_cycle": life_cycle, "seed": seed, "beta": beta, **(options or {})}
+    return build_adapter(method, **settings)
+
+
+@exits_on_user_error
+def check_settings(*, image_size: int, heads: Sequence[str]) -> None:
+    """Check what the network of a config depends on.
+
+    Args:
+        image_size: Side of the images in pixels; a multiple of 32, at least 64.
+        heads: Names of self-supervised heads.
+    """
+    check_number("the bundle", "image_size", image_size, minimum=SMALLEST, integer=True)
+    if image_size % STRIDE:
+        raise ValueError(
+            f"The 'image_size' must be a multiple of {STRIDE}, since the network halves images "
+            f"five times. Got {image_size}."
+        )
+    if isinstance(heads, str) or not isinstance(heads, Sequence):
+        raise TypeError(f"The 'heads' must be a list such as \"['rotation']\". Got {heads!r}.")
+    for head in heads:
+        check_choice("the bundle", "heads", head, HEAD_NAMES)
+
+
+@exits_on_user_error
+def load_weights(network: nn.Module, weights: str | os.PathLike[str] | None) -> None:
+    """Load a source model into the network of a config.
+
+    Args:
+        network: What ``source_network`` built.
+        weights: Checkpoint of this package or of the authors.
+    """
+    if weights is None or not Path(weights).exists():
+        raise FileNotFoundError(
+            f"There are no weights {weights}. Give a source model with --weights FILE (the "
+            "authors' last-Res_Unet.pth is read, too), or train one with train.json."
+        )
+    report = load_source_weights(network, weights)
+    if report.missing:
+        raise ValueError(
+            f"{weights} is no source model: it lacks {report.summary('missing')}. "
+            "An ImageNet encoder only serves to start a training (--encoder_weights)."
+        )
+    _logger.info("%s", report)
+
+
+@exits_on_user_error
+def load_encoder(network: nn.Module, weights: str | os.PathLike[str] | None) -> None:
+    """Start a training from pretrained weights, if any.
+
+    Args:
+        network: What ``source_network`` built.
+        weights: An ImageNet ResNet-34 or a source model; None keeps the random start.
+    """
+    if weights is not None:
+        _logger.info("%s", load_source_weights(network, weights, strict=False))
+
+
+@exits_on_user_error
+def check_fit(adapter: Adapter, network: nn.Module) -> None:
+    """Check that a method can adapt a network, by taking it in hand and giving it back.
+
+    Args:
+        adapter: The method.
+        network: The network with its weights.
+    """
+    with adapter.bound(network):
+        pass

@@ -1,0 +1,90 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the bundle's training configs check and run."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+
+from grata_monai._checks import check_number
+from grata_monai.bundle.data import Split
+from grata_monai.bundle.guard import exits_on_user_error
+from grata_monai.training import TrainingCheckpoint, resume_training
+
+_logger = logging.getLogger(__name__)
+
+
+@exits_on_user_error
+def check_training(
+    split: Split, *, epochs: int, batch_size: int, learning_rate: float, auxiliary_weight: float
+) -> None:
+    """Check the numbers of a training and that there is something to train on.
+
+    Args:
+        split: Images to train and validate on.
+        epochs: How often to go through the images, >= 1.
+        batch_size: Images per step, >= 1.
+        learning_rate: Learning rate of the first epoch, >= 0.
+        auxiliary_weight: Weight of the losses of the heads, >= 0.
+    """
+    owner = "the bundle"
+    check_number(owner, "epochs", epochs, minimum=1, integer=True)
+    check_number(owner, "batch_size", batch_size, minimum=1, integer=True)
+    check_number(owner, "learning_rate", learning_rate, minimum=0.0)
+    check_number(owner, "auxiliary_weight", auxiliary_weight, minimum=0.0)
+    if not split.training:
+        raise ValueError(
+            "There are no images to train on: 'validation' is 'all', which only serves to evaluate."
+        )
+    _logger.info(
+        "%d images to train on, %d to validate on", len(split.training), len(split.validation)
+    )
+
+
+@exits_on_user_error
+def resume(trainer: Any, checkpoint: TrainingCheckpoint) -> None:
+    """Go on from the last checkpoint of an interrupted training.
+
+    Args:
+        trainer: The trainer, before it runs.
+        checkpoint: Its checkpoint handler.
+    """
+    resume_training(trainer, checkpoint)
+
+
+def run_training(trainer: Any) -> None:
+    """Run a trainer, unless it was resumed after its last epoch.
+
+    Args:
+        trainer: MONAI trainer.
+    """
+    if trainer.state.epoch >= trainer.state.max_epochs:
+        # ignite would take a finished state for a new start and train from the first epoch.
+        _logger.info("The training is complete after %d epochs", trainer.state.epoch)
+        return
+    trainer.run()
+
+
+def start_distributed(backend: str, device: torch.device) -> None:
+    """Join the processes that ``torchrun`` started; only the first of them logs.
+
+    Args:
+        backend: ``"nccl"`` or ``"gloo"``.
+        device: Device of this process.
+    """
+    distributed = torch.distributed
+    if not distributed.is_initialized():
+        distributed.init_process_group(backend=backend, init_method="env://")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if distributed.get_rank() > 0:
+        logging.disable(logging.INFO)
+
+
+def stop_distributed() -> None:
+    """Leave the group of processes."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -1,0 +1,67 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""``grata-monai adapt``: segment images with a source model that adapts to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("data", type=_PATH)
+@click.option("--weights", required=True, type=_PATH, help="Source model.")
+@click.option("--output", required=True, type=_PATH, help="Folder for the results.")
+@click.option("--method", default="grata", show_default=True, help="source, ptbn, tent or grata.")
+@click.option(
+    "--life-cycle",
+    default="per_dataset",
+    show_default=True,
+    help="When to go back to the source model: per_image, per_dataset or never.",
+)
+@click.option("--beta", type=float, help="Base learning rate.  [default: the method's]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of random views.")
+@click.option("--domain", help="Domain, if DATA has the lists of several.")
+@click.option("--size", type=int, default=512, show_default=True, help="Side of the images in px.")
+@click.option("--device", help="cpu, cuda, cuda:1, ...  [default: cuda if there is one]")
+def adapt(
+    data: Path,
+    weights: Path,
+    output: Path,
+    method: str,
+    life_cycle: str,
+    beta: float | None,
+    seed: int,
+    domain: str | None,
+    size: int,
+    device: str | None,
+) -> None:
+    """Segment optic disc and cup in DATA, adapting the source model to its images.
+
+    DATA is a folder of photographs, a folder in the published layout, a CSV list or one
+    photograph. Label maps (PNG, NIfTI) and overlays go to OUTPUT/predictions, what the adaptation
+    did to OUTPUT/trace.csv and, if there are masks to compare with, scores beside it. This is the
+    bundle's inference config.
+    """
+    from grata_monai.bundle import run_workflow, summarize, summary_table
+
+    workflow = run_workflow(
+        "inference",
+        dataset_dir=data.absolute(),
+        weights=weights.absolute(),
+        output_dir=output.absolute(),
+        method=method,
+        life_cycle=life_cycle,
+        beta=beta,
+        seed=seed,
+        domain=domain,
+        image_size=size,
+        **({"device": device} if device else {}),
+    )
+    click.echo(f"Wrote the results to {output}")
+    scores = summarize(workflow.evaluator)
+    if scores:
+        click.echo(summary_table(scores))

@@ -1,0 +1,167 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""Runs of train.json and evaluate.json on small images."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import torch
+from ignite.engine import Events
+from monai.bundle import ConfigWorkflow
+from monai.data.utils import no_collation
+
+from grata_monai.networks import read_weights, source_network
+from tests.bundle.conftest import CONFIGS, SIZE, TRAINING_DOMAIN
+
+
+class PowerCutError(Exception):
+    """Stands for a power cut."""
+
+
+@pytest.fixture
+def make(root, tmp_path):
+    """Make and initialize a training, or an evaluation if told so."""
+
+    def make(*configs, folder="models", **overrides):
+        settings = {
+            "dataset_dir": str(root),
+            "domain": TRAINING_DOMAIN,
+            "ckpt_dir": str(tmp_path / folder),
+            "output_dir": str(tmp_path / "eval"),
+            "image_size": SIZE,
+            "epochs": 2,
+            "batch_size": 2,
+            "num_workers": 0,
+            "device": "cpu",
+        } | overrides
+        workflow = ConfigWorkflow(
+            [str(CONFIGS / f"{name}.json") for name in ("train", *configs)],
+            workflow_type="train",
+            logging_file=False,
+            **settings,
+        )
+        workflow.initialize()
+        return workflow
+
+    return make
+
+
+def run(workflow):
+    workflow.run()
+    workflow.finalize()
+    return workflow
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(make, tmp_path):
+    whole = make(folder="whole")
+    assert whole.check_properties() == []
+    rates = []
+    whole.trainer.add_event_handler(
+        Events.EPOCH_STARTED, lambda engine: rates.append(engine.optimizer.param_groups[0]["lr"])
+    )
+    run(whole)
+    assert rates == pytest.approx([1e-3, 1e-3 * 0.5**0.9])
+
+    parts = make(folder="parts")
+
+    def cut(_):
+        raise PowerCutError
+
+    parts.trainer.add_event_handler(Events.EPOCH_STARTED(once=2), cut)
+    with pytest.raises(RuntimeError, match="Failed to evaluate") as caught:
+        parts.run()
+    assert isinstance(caught.value.__cause__, PowerCutError)
+    resumed = make(folder="parts", resume=True)
+    assert resumed.trainer.state.epoch == 1
+    run(resumed)
+
+    files = [torch.load(tmp_path / f / "model.pt", weights_only=True) for f in ("whole", "parts")]
+    assert all(torch.equal(value, files[1][name]) for name, value in files[0].items())
+    assert (tmp_path / "parts" / "best.pt").is_file()
+
+    before = (tmp_path / "parts" / "model.pt").stat().st_mtime_ns
+    complete = run(make(folder="parts", resume=True))
+    assert complete.trainer.state.epoch == 2
+    assert (tmp_path / "parts" / "model.pt").stat().st_mtime_ns == before
+
+
+def test_heads_are_trained_and_saved_and_the_model_is_evaluated(make, tmp_path):
+    start = source_network(heads=["rotation"]).state_dict()
+    workflow = make(heads=["rotation"], auxiliary_weight=0.5, epochs=1, validation=0.4)
+    run(workflow)
+    weights = read_weights(tmp_path / "models" / "model.pt")
+    assert weights.heads == ("rotation",)
+    trained = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
+    assert trained.keys() == start.keys()
+
+    evaluation = run(make("evaluate", validation="all"))
+    assert evaluation.check_properties() == []
+    table = pd.read_csv(tmp_path / "eval" / "val_mean_dice_raw.csv")
+    assert len(table) == 5
+    assert set(evaluation.evaluator.state.metrics) == {
+        "val_mean_dice",
+        "val_assd",
+        "val_vcdr_error",
+    }
+
+
+def test_encoder_weights_start_the_encoder_and_leave_the_decoder(make, tmp_path):
+    encoder = {
+        name.removeprefix("encoder."): torch.full_like(value, 0.25)
+        for name, value in source_network().state_dict().items()
+        if name.startswith("encoder.")
+    }
+    torch.save(encoder, tmp_path / "resnet34.pth")
+    workflow = make(encoder_weights=str(tmp_path / "resnet34.pth"))
+    state = workflow.network_def.state_dict()
+    assert (state["encoder.layer2.0.conv1.weight"] == 0.25).all()
+    assert state["up1.up.weight"].std() > 0
+
+
+def test_images_and_masks_enter_as_documented(make):
+    workflow = make(learning_rate=0.01)
+    (batch, *_) = workflow.trainer.data_loader
+    assert batch["image"].shape == (2, 3, SIZE, SIZE)
+    assert batch["image"].dtype == torch.float32
+    for image in no_collation(batch["image"]):
+        assert image.min() == 0
+        assert image.max() == 1
+    assert batch["label"].shape == (2, 2, SIZE, SIZE)
+    assert set(batch["label"].unique().tolist()) == {0.0, 1.0}
+    disc, cup = batch["label"].unbind(1)
+    assert (cup <= disc).all()
+    assert disc.mean() > cup.mean() > 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"epochs": 0}, "'epochs' parameter of the bundle"),
+        ({"batch_size": 0}, "'batch_size' parameter of the bundle"),
+        ({"learning_rate": "fast"}, "'learning_rate' parameter of the bundle"),
+        ({"auxiliary_weight": -1}, "'auxiliary_weight' parameter of the bundle"),
+        ({"validation": "all"}, "no images to train on"),
+        ({"validation": 1.5}, "The 'validation' must be"),
+        ({"validation": "half"}, "The 'validation' must be"),
+        ({"domain": "Synthetic_C"}, "has no domain 'Synthetic_C'"),
+        ({"dataset_dir": None}, "There is no data"),
+        ({"encoder_weights": "nowhere.pth"}, "no checkpoint file nowhere.pth"),
+        ({"resume": True}, r"There is no .*last\.pt to resume from"),
+        ({"heads": ["entropy"]}, "The 'heads' parameter"),
+    ],
+)
+def test_wrong_settings(make, overrides, message):
+    with pytest.raises(SystemExit, match=f"^Error: .*{message}"):
+        make(**overrides)
+
+
+def test_resuming_with_other_settings_is_refused(make):
+    run(make(epochs=1))
+    with pytest.raises(SystemExit, match="its epochs is 1, now it is 3"):
+        make(epochs=3, resume=True)
+
+
+def test_evaluating_without_weights_is_refused(make):
+    with pytest.raises(SystemExit, match="There are no weights"):
+        make("evaluate")

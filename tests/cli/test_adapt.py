@@ -1,0 +1,88 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""``grata-monai adapt``: what it writes, prints and refuses."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner
+
+from grata_monai.cli.main import main
+from grata_monai.data import write_synthetic_domain
+from grata_monai.networks import source_network
+from grata_monai.training import save_source_weights
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fundus")
+    write_synthetic_domain(folder, "Synthetic_A", images=2, size=SIZE, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "model.pt"
+    save_source_weights(source_network(), path)
+    return path
+
+
+@pytest.fixture
+def run(weights, tmp_path):
+    def run(*arguments):
+        fixed = ["--weights", weights, "--output", tmp_path / "out # 1", "--size", SIZE]
+        fixed += ["--device", "cpu"]
+        return CliRunner().invoke(main, ["adapt", *map(str, [*fixed, *arguments])])
+
+    return run
+
+
+def test_a_domain_with_masks_ends_in_a_table(run, root, tmp_path):
+    result = run(root, "--method", "tent", "--beta", "1e-3", "--life-cycle", "per_image")
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "out # 1"
+    assert f"Wrote the results to {folder}" in result.output
+    assert len(list((folder / "predictions").glob("*_overlay.png"))) == 2
+    assert (pd.read_csv(folder / "trace.csv")["learning_rate"] == 1e-3).all()
+    disc, cup = pd.read_csv(folder / "val_mean_dice_raw.csv")[["class0", "class1"]].mean() * 100
+    row = next(line for line in result.output.splitlines() if line.startswith("Dice [points]"))
+    shown = [float(cell) for cell in row.removeprefix("Dice [points]").split()]
+    assert shown == pytest.approx([disc, cup, (disc + cup) / 2, 2], abs=0.005)
+
+
+def test_a_photograph_without_mask_has_no_table(run, root, tmp_path):
+    photograph = next(root.rglob("image/*.png"))
+    result = run(photograph, "--method", "source")
+    assert result.exit_code == 0, result.output
+    assert "Dice" not in result.output
+    assert (tmp_path / "out # 1" / "predictions" / f"{photograph.stem}_seg.nii.gz").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--method", "grate"], "did you mean 'grata'"),
+        (["--weights", "nowhere.pt"], "There are no weights"),
+        (["--domain", "Synthetic_C"], "has no domain 'Synthetic_C'"),
+        (["--size", "100"], "multiple of 32"),
+        (["--life-cycle", "weekly"], "'life_cycle' parameter of GraTa"),
+    ],
+)
+def test_a_users_mistake_is_one_line(run, root, arguments, message):
+    result = run(root, *arguments)
+    assert result.exit_code == 1
+    lines = result.output.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("Error: ")
+    assert message in lines[0]
+
+
+def test_missing_data(run, tmp_path):
+    result = run(tmp_path / "nowhere")
+    assert result.exit_code == 1
+    assert "does not exist" in result.output
