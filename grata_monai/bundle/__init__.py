@@ -21,6 +21,7 @@ from grata_monai.bundle.setup import (
     load_encoder,
     load_weights,
     make_adapter,
+    to_device,
 )
 from grata_monai.bundle.summary import Score, log_summary, summarize, summary_table
 from grata_monai.bundle.training import (
@@ -30,7 +31,7 @@ from grata_monai.bundle.training import (
     start_distributed,
     stop_distributed,
 )
-from grata_monai.bundle.workflow import run_workflow
+from grata_monai.bundle.workflow import run_engine, run_workflow
 
 __all__ = [
     "Score",
@@ -51,11 +52,13 @@ __all__ = [
     "make_adapter",
     "require_images",
     "resume",
+    "run_engine",
     "run_training",
     "run_workflow",
     "start_distributed",
     "stop_distributed",
     "summarize",
     "summary_table",
+    "to_device",
     "training_split",
 ]

@@ -68,7 +68,7 @@ def inference_datalist(
     if skipped:
         with atomic_path(report) as temporary:
             pd.DataFrame({"image": skipped}).to_csv(temporary, index=False)
-        _logger.warning("Left out %d unreadable images, see %s", len(skipped), report)
+        _logger.warning("Left out %d images that cannot be used, see %s", len(skipped), report)
     else:
         report.unlink(missing_ok=True)
     _check_names(readable)

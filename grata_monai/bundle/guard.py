@@ -31,8 +31,18 @@ def exits_on_user_error(
     def guarded(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
         try:
             return function(*args, **kwargs)
-        except (ValueError, TypeError, OSError) as error:
-            message = " ".join(str(error).split()) or type(error).__name__
+        except Exception as error:
+            cause = _user_error(error)
+            if cause is None:
+                raise
+            message = " ".join(str(cause).split()) or type(cause).__name__
             raise SystemExit(PREFIX + message) from error
 
     return guarded
+
+
+def _user_error(error: BaseException) -> Exception | None:
+    """Return the user's error that an exception is or, as MONAI's transforms do, wraps."""
+    while isinstance(error, RuntimeError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error if isinstance(error, (ValueError, TypeError, OSError)) else None

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from grata_monai._checks import check_choice, check_number
@@ -73,6 +74,20 @@ def check_settings(*, image_size: int, heads: Sequence[str]) -> None:
         raise TypeError(f"The 'heads' must be a list such as \"['rotation']\". Got {heads!r}.")
     for head in heads:
         check_choice("the bundle", "heads", head, HEAD_NAMES)
+
+
+@exits_on_user_error
+def to_device(network: nn.Module, device: str | torch.device) -> nn.Module:
+    """Move a network to the device that a config asks for.
+
+    Args:
+        network: What ``source_network`` built.
+        device: E.g. ``"cpu"`` or ``"cuda:1"``.
+    """
+    try:
+        return network.to(device)
+    except (AssertionError, RuntimeError) as error:  # torch raises either where there is no GPU
+        raise ValueError(f"The device {str(device)!r} cannot be used: {error}") from error
 
 
 @exits_on_user_error

@@ -55,6 +55,7 @@ def resume(trainer: Any, checkpoint: TrainingCheckpoint) -> None:
     resume_training(trainer, checkpoint)
 
 
+@exits_on_user_error
 def run_training(trainer: Any) -> None:
     """Run a trainer, unless it was resumed after its last epoch.
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from monai.bundle import ConfigWorkflow
 
-from grata_monai.bundle.guard import PREFIX
+from grata_monai.bundle.guard import PREFIX, exits_on_user_error
 from grata_monai.bundle.location import bundle_dir
 
 
@@ -39,6 +39,16 @@ def run_workflow(config: Literal["inference", "train"], **overrides: Any) -> Con
     except SystemExit as error:
         raise ValueError(str(error.code).removeprefix(PREFIX)) from error
     return workflow
+
+
+@exits_on_user_error
+def run_engine(engine: Any) -> None:
+    """Run an evaluator; a file that turns out to be unusable only now ends it in one line.
+
+    Args:
+        engine: MONAI evaluator.
+    """
+    engine.run()
 
 
 @contextmanager

@@ -84,6 +84,12 @@ def why_unreadable(path: str) -> str | None:
     return None
 
 
+def image_size(path: str) -> tuple[int, int]:
+    """Return width and height of a readable image, from its header."""
+    with Image.open(path) as image:
+        return image.size
+
+
 def _same_stem(folder: Path, stem: str) -> Path | None:
     for suffix in IMAGE_SUFFIXES:
         for candidate in (folder / f"{stem}{suffix}", folder / f"{stem}{suffix.upper()}"):

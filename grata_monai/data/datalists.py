@@ -18,6 +18,7 @@ from grata_monai.data._image_files import (
     IMAGE_SUFFIXES,
     find_images,
     find_mask,
+    image_size,
     is_image_name,
     why_unreadable,
 )
@@ -48,8 +49,8 @@ def fundus_datalist(
             folder has lists of one domain only.
         split: For the published layout: ``"train"`` or ``"test"`` only. By default both, training
             rows first, as the published code reads them.
-        check: Drop images and masks that cannot be decoded, with one logged warning each, so that
-            a broken file does not stop a stream.
+        check: Drop items whose image or mask cannot be decoded, or whose mask has another size than
+            the image, with one logged warning each, so that a broken file does not stop a stream.
 
     Returns:
         Items ``{"image": path, "label": path, "disc_center": (row, column)}`` with absolute
@@ -203,26 +204,34 @@ def _paired(image: Path, mask: Path | None) -> FundusItem:
 
 
 def _readable(items: list[FundusItem], source: Path) -> list[FundusItem]:
-    """Return the items whose files can be decoded; warn of each file that cannot."""
-    reasons: dict[str, str | None] = {}
+    """Return the items that can be used; warn of each file because of which one cannot."""
     kept = []
+    reasons = []
     for item in items:
-        for file in (item["image"], item.get("label")):
-            if file is not None and file not in reasons:
-                reasons[file] = why_unreadable(file)
-                if reasons[file]:
-                    _logger.warning(
-                        "%s cannot be read (%s); its row is left out", file, reasons[file]
-                    )
-        if not reasons[item["image"]] and not reasons.get(item.get("label", "")):
+        reason = _why_unusable(item)
+        if reason is None:
             kept.append(item)
+        elif reason not in reasons:
+            _logger.warning("%s; its row is left out", reason)
+            reasons.append(reason)
     if not kept:
         raise ValueError(
-            f"None of the {len(items)} images of {source} can be read; the first: "
-            f"{next(file for file in reasons if reasons[file])} "
-            f"({next(reason for reason in reasons.values() if reason)})."
+            f"None of the {len(items)} images of {source} can be used; the first: {reasons[0]}."
         )
     return kept
+
+
+def _why_unusable(item: FundusItem) -> str | None:
+    """Return what is wrong with the files of an item, or None."""
+    files = [item["image"], *([item["label"]] if "label" in item else [])]
+    for file in files:
+        reason = why_unreadable(file)
+        if reason:
+            return f"{file} cannot be read ({reason})"
+    sizes = {"x".join(map(str, image_size(file))) for file in files}
+    if len(sizes) > 1:
+        return f"{item['image']} and its mask differ in size ({', '.join(sorted(sizes))})"
+    return None
 
 
 def _with_uniform_labels(items: list[FundusItem], source: Path) -> list[FundusItem]:

@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
+from PIL import Image
 
 from grata_monai.networks import ResUNet34
+from tests.bundle.conftest import DOMAIN
 
 
 @pytest.mark.parametrize(
@@ -27,6 +31,7 @@ from grata_monai.networks import ResUNet34
         ({"method_options": {"auxiliary": "rotation"}}, r"^Error: Rotation needs a network with a"),
         ({"image_size": 100}, r"^Error: The 'image_size' must be a multiple of 32"),
         ({"image_size": 32}, r"^Error: The 'image_size' parameter of the bundle must be"),
+        ({"device": "cuda:77"}, r"^Error: The device 'cuda:77' cannot be used"),
         ({"heads": ["rotate"]}, r"^Error: The 'heads' .*did you mean 'rotation'"),
         ({"heads": "rotation"}, r"^Error: The 'heads' must be a list"),
         ({"heads": ["rotation"]}, r"^Error: .*no weights for the heads rotation"),
@@ -70,3 +75,13 @@ def test_an_output_folder_that_cannot_be_made(infer, photographs, tmp_path):
     (photographs / "broken.png").write_bytes(b"")
     with pytest.raises(SystemExit, match="Error: "):
         infer(dataset_dir=str(photographs), domain=None, output_dir=str(tmp_path / "file" / "x"))
+
+
+def test_a_mask_that_is_none_ends_the_run_in_one_line(infer, root, tmp_path):
+    folder = shutil.copytree(root, tmp_path / "copy")
+    mask = next((folder / DOMAIN).rglob("mask/*.png"))
+    size = Image.open(mask).size
+    Image.new("RGB", size, (200, 0, 0)).save(mask)
+    with pytest.raises(SystemExit, match=rf"^Error: .*{mask.name}: it has colors") as caught:
+        infer(dataset_dir=str(folder))
+    assert "\n" not in caught.value.code

@@ -286,10 +286,19 @@ def test_row_with_a_broken_mask_is_dropped(tmp_path, caplog):
     assert "mask/b.png cannot be read" in caplog.text
 
 
+def test_row_whose_mask_has_another_size_is_dropped(tmp_path, caplog):
+    for name in ("a", "b"):
+        picture(tmp_path / "image" / f"{name}.png")
+        picture(tmp_path / "mask" / f"{name}.png", "L")
+    Image.new("L", (6, 8)).save(tmp_path / "mask" / "b.png")
+    assert stems(fundus_datalist(tmp_path)) == ["a"]
+    assert "b.png and its mask differ in size (6x8, 8x6); its row is left out" in caplog.text
+
+
 def test_all_broken_is_an_error(tmp_path):
     broken(tmp_path / "b.png", "empty")
     with pytest.raises(
-        ValueError, match=r"None of the 1 images .* can be read; the first: .*b\.png"
+        ValueError, match=r"None of the 1 images .* can be used; the first: .*b\.png"
     ):
         fundus_datalist(tmp_path)
 
