@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import numbers
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,10 +45,11 @@ def check_number(
     Raises:
         ValueError: If ``value`` is not such a number.
     """
-    kinds = (int,) if integer else (int, float)
-    valid = isinstance(value, kinds) and not isinstance(value, bool)
-    if valid and math.isfinite(value) and minimum <= value <= maximum:  # type: ignore[arg-type, operator]
-        return
+    kind = numbers.Integral if integer else numbers.Real
+    if not isinstance(value, bool) and isinstance(value, kind):
+        number = float(value)
+        if math.isfinite(number) and minimum <= number <= maximum:
+            return
     noun = "an integer" if integer else "a number"
     raise ValueError(
         f"The {name!r} parameter of {owner} must be {noun} in [{minimum:g}, {maximum:g}]. "

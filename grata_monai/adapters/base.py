@@ -4,19 +4,20 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import Any, Literal, cast
-from weakref import WeakSet
+from weakref import finalize
 
 import torch
 from torch import Tensor, nn
 
 from grata_monai._checks import check_choice, check_number
 from grata_monai.adapters.binding import Binding, check_images, check_network
+from grata_monai.adapters.settings import Configurable
 from grata_monai.state import NonFiniteUpdateError, StatisticsPolicy, evaluating
 
 LifeCycle = Literal["per_image", "per_dataset", "never"]
@@ -25,10 +26,10 @@ Infer = Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor]
 
 STATE_VERSION = 1
 _logger = logging.getLogger(__name__)
-_bound_networks: WeakSet[nn.Module] = WeakSet()
+_LARGEST_SEED = 2**63 - 1
 
 
-class Adapter(ABC):
+class Adapter(Configurable, ABC):
     """Adapts a source network to test images, one after the other, without labels.
 
     ``bind(network)`` takes a network in hand (the caller's own object, changed in place),
@@ -50,7 +51,8 @@ class Adapter(ABC):
     Attributes:
         trace_: Numbers of the last image: losses, learning rate, cosine (by method), and
             ``updated``, 0.0 if the update was skipped because something was not finite.
-        images_seen_: Number of calls of ``adapt`` since the source state.
+        images_seen_: Number of images (or batches) adapted to since the source state.
+        lock: Held by those who share the adapter between threads, as ``AdaptiveInferer`` does.
     """
 
     needs_batch_norm = True
@@ -66,7 +68,7 @@ class Adapter(ABC):
         owner = type(self).__name__
         check_choice(owner, "life_cycle", life_cycle, ("per_image", "per_dataset", "never"))
         check_choice(owner, "predict", predict, ("after_update", "before_update"))
-        check_number(owner, "seed", seed, minimum=0, integer=True)
+        check_number(owner, "seed", seed, minimum=0, maximum=_LARGEST_SEED, integer=True)
         self.life_cycle = life_cycle
         self.predict = predict
         self.seed = seed
@@ -74,6 +76,7 @@ class Adapter(ABC):
         self.images_seen_ = 0
         self._binding: Binding | None = None
         self._carried: dict[str, Any] | None = None
+        self.lock = RLock()
 
     # -- contract ---------------------------------------------------------------------------
 
@@ -92,21 +95,17 @@ class Adapter(ABC):
         if self._binding is not None:
             raise RuntimeError(f"{type(self).__name__} is bound already; release() it first.")
         check_network(network)
-        if network in _bound_networks:
-            raise RuntimeError(
-                f"This {type(network).__name__} is bound by another adapter; adapting it twice "
-                "would mix their states. Release the other one first."
-            )
         self._check(network)
-        binding = Binding(network, self._policy(), self._parameters(network))
-        _bound_networks.add(network)
-        self._binding = binding
+        self._binding = binding = Binding(network, self._policy(), self._parameters(network))
+        # An adapter that is dropped while bound gives the network back, too.
+        self._finalizer = finalize(self, binding.undo)
+        self._finalizer.atexit = False
         try:
             self._restart()
             if self.life_cycle == "never" and self._carried is not None:
                 self.load_state_dict(self._carried)
         except BaseException:
-            self.release()
+            self._let_go()
             raise
         return self
 
@@ -114,7 +113,11 @@ class Adapter(ABC):
         """Adapt to images and return their logits.
 
         Works under ``no_grad`` and ``inference_mode`` and gives the same in ``train()`` and
-        ``eval()``. If a loss or gradient is not finite the network stays as it was before.
+        ``eval()``. If a loss or gradient is not finite, or the network raises while it is adapted,
+        all stays as it was before. If only the prediction raises, the update stays made.
+
+        Under automatic mixed precision prefer bfloat16: float16 loses small gradients, and there
+        is no gradient scaling here.
 
         Args:
             images: BxCx*spatial, floating point; the methods assume [0, 1]. Left untouched.
@@ -132,7 +135,7 @@ class Adapter(ABC):
         binding = self._bound()
         check_images(images)
         with torch.inference_mode(False), torch.enable_grad(), evaluating(binding.network):
-            images = images.clone() if images.is_inference() else images.detach()
+            images = images.detach().clone()  # networks may change their input in place
             if self.life_cycle == "per_image":
                 self._restart()
             if self.predict == "before_update":
@@ -141,14 +144,17 @@ class Adapter(ABC):
             else:
                 self._update_if_finite(images)
                 logits = self._infer(images, infer)
-        self.images_seen_ += 1
         return logits
 
     def reset(self) -> None:
-        """Go back to the source: weights, optimizer, memories, generator; forget carried state."""
+        """Go back to the source: weights, optimizer, memories, generator.
+
+        State that the life cycle ``never`` keeps for the next ``bind`` is forgotten; for that the
+        adapter need not be bound.
+        """
         self._carried = None
-        self._bound()
-        self._restart()
+        if self._binding is not None:
+            self._restart()
 
     def begin_dataset(self) -> None:
         """Announce a new data set while bound: resets if the life cycle is ``per_dataset``."""
@@ -159,12 +165,11 @@ class Adapter(ABC):
         """Give the network back as it was found; nothing happens if none is bound."""
         if self._binding is None:
             return
-        binding = self._binding
-        if self.life_cycle == "never" and binding.started:
-            self._carried = self.state_dict()
-        self._binding = None
-        binding.undo()
-        _bound_networks.discard(binding.network)
+        try:
+            if self.life_cycle == "never":
+                self._carried = self.state_dict()
+        finally:
+            self._let_go()
 
     @contextmanager
     def bound(self, network: nn.Module) -> Iterator[Adapter]:
@@ -186,65 +191,43 @@ class Adapter(ABC):
         return tuple(self._bound().parameters)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that later images depend on; plain containers and tensors only."""
+        """Return a copy of all that later images depend on; plain containers and tensors only."""
         binding = self._bound()
-        return {
-            "version": STATE_VERSION,
-            "adapter": type(self).__name__,
-            "source": binding.fingerprint,
-            "images_seen": self.images_seen_,
-            "parameters": {n: p.detach().clone() for n, p in binding.parameters.items()},
-            "policy": binding.policy.state_dict() if binding.policy else {},
-            "generator": self._generator.get_state(),
-            "method": self._method_state(),
-        }
+        with torch.inference_mode(False):
+            return {
+                "version": STATE_VERSION,
+                "adapter": type(self).__name__,
+                "source": binding.fingerprint,
+                "images_seen": self.images_seen_,
+                "parameters": {n: p.detach().clone() for n, p in binding.parameters.items()},
+                "policy": binding.policy.state_dict() if binding.policy else {},
+                "generator": self._generator.get_state(),
+                "method": self._method_state(),
+            }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state of the same method on the same source network.
 
         Raises:
-            ValueError: If the state is of another version, method or source; nothing changes.
+            ValueError: If the state is of another version, method or source, or damaged; nothing
+                changes.
         """
-        binding = self._bound()
-        expected = {
-            "version": STATE_VERSION,
-            "adapter": type(self).__name__,
-            "source": binding.fingerprint,
-        }
-        for key, value in expected.items():
+        own = {"version": STATE_VERSION, "adapter": type(self).__name__}
+        for key, value in (own | {"source": self._bound().fingerprint}).items():
             if state.get(key) != value:
                 raise ValueError(
                     f"The state does not fit: its {key} is {state.get(key)!r}, here {value!r}. "
-                    "Load it into the same method bound to the same source network."
+                    "Load it into the same method bound to the same source network; reset() "
+                    "forgets a state that was kept by the life cycle 'never'."
                 )
-        with torch.inference_mode(False), torch.no_grad():
-            for name, parameter in binding.parameters.items():
-                parameter.copy_(state["parameters"][name])
-        if binding.policy:
-            binding.policy.load_state_dict(state["policy"])
-        self._generator.set_state(state["generator"])
-        self.images_seen_ = int(state["images_seen"])
-        self._load_method_state(state["method"])
-
-    # -- settings ---------------------------------------------------------------------------
-
-    @classmethod
-    def parameter_names(cls) -> tuple[str, ...]:
-        """Names of the constructor's arguments."""
-        return tuple(name for name in inspect.signature(cls.__init__).parameters if name != "self")
-
-    def get_params(self) -> dict[str, Any]:
-        """Return the settings; ``type(adapter)(**adapter.get_params())`` is its equal."""
-        return {name: getattr(self, name) for name in self.parameter_names()}
-
-    def __repr__(self) -> str:
-        settings = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
-        return f"{type(self).__name__}({settings})"
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles are unbound: a network belongs to one adapter."""
-        state = {k: v for k, v in self.__dict__.items() if k in self.parameter_names()}
-        return state | {"trace_": {}, "images_seen_": 0, "_binding": None, "_carried": None}
+        before = self.state_dict()
+        try:
+            if not before.keys() <= state.keys():
+                raise KeyError(*sorted(before.keys() - state.keys()))
+            self._take_over(state)
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            self._take_over(before)
+            raise ValueError(f"The state is damaged, nothing was changed: {error!r}.") from error
 
     # -- for methods ------------------------------------------------------------------------
 
@@ -252,7 +235,7 @@ class Adapter(ABC):
     def _update(self, images: Tensor) -> dict[str, float]:
         """Adapt to images once and return numbers for the trace."""
 
-    def _check(self, network: nn.Module) -> None:  # noqa: B027 - most methods have no further need
+    def _check(self, network: nn.Module) -> None:
         """Check that the network offers what the method needs."""
 
     def _policy(self) -> StatisticsPolicy | None:
@@ -263,7 +246,7 @@ class Adapter(ABC):
         """Return the parameters that the method changes."""
         return {}
 
-    def _start(self) -> None:  # noqa: B027 - most methods need an optimizer, some nothing
+    def _start(self) -> None:
         """Make optimizer and memories as they are at the source state."""
 
     def _predict(self, images: Tensor) -> Tensor:
@@ -274,7 +257,7 @@ class Adapter(ABC):
         """Return optimizer and memories."""
         return {}
 
-    def _load_method_state(self, state: dict[str, Any]) -> None:  # noqa: B027
+    def _load_method_state(self, state: dict[str, Any]) -> None:
         """Take over optimizer and memories."""
 
     # -- inside -----------------------------------------------------------------------------
@@ -287,6 +270,26 @@ class Adapter(ABC):
             )
         return self._binding
 
+    def _let_go(self) -> None:
+        binding = self._bound()
+        self._binding = None
+        self._finalizer.detach()
+        binding.undo()
+
+    def _take_over(self, state: dict[str, Any]) -> None:
+        binding = self._bound()
+        with torch.inference_mode(False), torch.no_grad():
+            for name, parameter in binding.parameters.items():
+                value = state["parameters"][name]
+                if value.shape != parameter.shape:
+                    raise ValueError(f"{name} has the shape {tuple(value.shape)}")
+                parameter.copy_(value)
+            if binding.policy:
+                binding.policy.load_state_dict(state["policy"])
+            self._generator.set_state(state["generator"])
+            self.images_seen_ = int(state["images_seen"])
+            self._load_method_state(state["method"])
+
     def _restart(self) -> None:
         binding = self._bound()
         binding.snapshot.restore_values()
@@ -296,17 +299,21 @@ class Adapter(ABC):
         self._generator = torch.Generator().manual_seed(self.seed)
         self.images_seen_ = 0
         self.trace_ = {}
-        self._start()
-        binding.started = True
+        with torch.inference_mode(False):
+            self._start()
 
     def _update_if_finite(self, images: Tensor) -> None:
         generator_state = self._generator.get_state()
         try:
             self.trace_ = {**self._update(images), "updated": 1.0}
+            self.images_seen_ += 1
         except NonFiniteUpdateError as error:
             self._generator.set_state(generator_state)
             self.trace_ = {"updated": 0.0}
             _logger.warning("%s made no update: %s", type(self).__name__, error)
+        except BaseException:
+            self._generator.set_state(generator_state)
+            raise
 
     @torch.no_grad()
     def _infer(self, images: Tensor, infer: Infer | None) -> Tensor:

@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import hashlib
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
 
 from grata_monai.state import PolicyHandle, Snapshot, StatisticsPolicy, apply_policy
+
+_bound_networks: WeakSet[nn.Module] = WeakSet()
 
 
 class Binding:
@@ -20,8 +23,9 @@ class Binding:
         policy: Statistics for its batch normalization, or None.
         parameters: The parameters that will be adapted, by name.
 
-    Attributes:
-        started: Whether the method has made its optimizer and memories.
+    Raises:
+        RuntimeError: If the network is bound already.
+        ValueError: If the policy does not fit the network.
     """
 
     def __init__(
@@ -30,13 +34,18 @@ class Binding:
         policy: StatisticsPolicy | None,
         parameters: dict[str, nn.Parameter],
     ) -> None:
+        if network in _bound_networks:
+            raise RuntimeError(
+                f"This {type(network).__name__} is bound by another adapter; adapting it twice "
+                "would mix their states. Release the other one first."
+            )
         self.network = network
         self.policy = policy
         self.parameters = parameters
-        self.started = False
-        self.handle: PolicyHandle | None = apply_policy(network, policy) if policy else None
         self.snapshot = Snapshot(network)
+        self.handle: PolicyHandle | None = apply_policy(network, policy) if policy else None
         self._fingerprint: str | None = None
+        _bound_networks.add(network)
 
     @property
     def fingerprint(self) -> str:
@@ -60,6 +69,7 @@ class Binding:
 
     def undo(self) -> None:
         """Leave the network as it was found."""
+        _bound_networks.discard(self.network)
         if self.handle is not None:
             self.handle.remove()
         self.snapshot.restore()

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from grata_monai.adapters.base import Adapter
+from grata_monai.state import apply_policy
 
 Check = Callable[[Adapter], None]
 
@@ -82,6 +83,7 @@ def check_output(adapter: Adapter) -> None:
         _expect(bool(torch.isfinite(logits).all()), "the output is finite")
         _expect(logits.shape == expected.shape, "the output has the network's shape")
         _expect(logits.dtype == expected.dtype, "the output has the network's dtype")
+        _expect(logits.device == expected.device, "the output is on the network's device")
         _expect(torch.equal(images, kept), "the images are untouched")
 
 
@@ -95,13 +97,16 @@ def check_three_dimensions(adapter: Adapter) -> None:
 def check_gradient_modes(adapter: Adapter) -> None:
     """no_grad, inference_mode, train() and eval() all give the same."""
     images = tiny_images(2)
-    expected = _stream(adapter, images)
+    # A first layer whose gradient needs its input, which must then be no inference tensor.
+    first = nn.BatchNorm2d(3)
+    expected = _stream(adapter, images, first=first)
     with torch.no_grad():
-        _expect_equal(_stream(adapter, images), expected, "under no_grad")
+        _expect_equal(_stream(adapter, images, first=first), expected, "under no_grad")
     with torch.inference_mode():
         own = [image.clone() for image in images]
-        _expect_equal(_stream(adapter, own), expected, "under inference_mode")
-    _expect_equal(_stream(adapter, images, training=True), expected, "in training mode")
+        _expect_equal(_stream(adapter, own, first=first), expected, "under inference_mode")
+    trained = _stream(adapter, images, first=first, training=True)
+    _expect_equal(trained, expected, "in training mode")
 
 
 def check_reset(adapter: Adapter) -> None:
@@ -167,13 +172,16 @@ def check_only_declared_parameters_move(adapter: Adapter) -> None:
 
 
 def check_zero_learning_rate(adapter: Adapter) -> None:
-    """With beta = 0 the method is its statistics policy alone: images do not influence others."""
-    if "beta" not in adapter.parameter_names():
+    """With beta = 0 the method is its statistics policy alone."""
+    policy = clone(adapter)._policy()
+    if "beta" not in adapter.parameter_names() or policy is None:
         return
-    images = tiny_images(3)
-    still = clone(adapter, beta=0.0)
-    alone = [_stream(still, [image])[0] for image in images]
-    _expect_equal(_stream(still, images), alone, "with beta = 0")
+    images, network = tiny_images(3), tiny_network().eval()
+    handle = apply_policy(network, policy)
+    with torch.no_grad():
+        expected = [network(image) for image in images]
+    handle.remove()
+    _expect_equal(_stream(clone(adapter, beta=0.0), images), expected, "with beta = 0")
 
 
 def check_seed(adapter: Adapter) -> None:
@@ -206,24 +214,41 @@ def check_life_cycles(adapter: Adapter) -> None:
     _expect_same_state(network, tiny_network(), "never: the network itself is given back")
     with continual.bound(network):
         end = [continual.adapt(images[2])]
-    _expect_equal(start + end, _stream(continual, images), "never: goes on after release()")
+    _expect_equal(start + end, _stream(clone(continual), images), "never: goes on after release()")
+    for _ in range(2):
+        _expect_error(continual, tiny_network(seed=1), ValueError, "source", own=True)
+    continual.reset()
+    with continual.bound(network):
+        again = [continual.adapt(image) for image in images[:2]]
+    _expect_equal(again, start, "never: reset() forgets what was carried")
 
 
 def check_state_dict(adapter: Adapter) -> None:
-    """A state saved in mid-stream, written to a file and read safely, goes on the same."""
+    """A state saved in mid-stream goes on the same, from memory and from a file read safely."""
     images = tiny_images(4)
     network = tiny_network()
     with clone(adapter).bound(network) as bound:
         for image in images[:2]:
             bound.adapt(image)
-        buffer = io.BytesIO()
-        torch.save(bound.state_dict(), buffer)
+        state, buffer = bound.state_dict(), io.BytesIO()
+        torch.save(state, buffer)
+        buffer.seek(0)
         expected = [bound.adapt(image) for image in images[2:]]
-    buffer.seek(0)
-    with clone(adapter).bound(network) as bound:
-        bound.load_state_dict(torch.load(buffer, weights_only=True))
-        _expect(bound.images_seen_ == 2, "the counter is part of the state")
-        _expect_equal([bound.adapt(i) for i in images[2:]], expected, "after load_state_dict()")
+        for source in (state, torch.load(buffer, weights_only=True), state):
+            bound.load_state_dict(source)
+            _expect(bound.images_seen_ == 2, "the counter is part of the state")
+            found = [bound.adapt(image) for image in images[2:]]
+            _expect_equal(found, expected, "after load_state_dict()")
+        bound.load_state_dict(state)
+        for key in ("parameters", "generator", "images_seen", "method"):
+            try:
+                bound.load_state_dict({k: v for k, v in state.items() if k != key})
+            except ValueError:
+                pass
+            else:
+                raise AssertionError(f"a state without {key!r} was taken")
+        found = [bound.adapt(image) for image in images[2:]]
+        _expect_equal(found, expected, "after damaged states were refused")
 
 
 def check_settings(adapter: Adapter) -> None:
@@ -234,7 +259,9 @@ def check_settings(adapter: Adapter) -> None:
         copies = [clone(bound), copy.deepcopy(bound), pickle.loads(pickle.dumps(bound))]
     for other in copies:
         _expect(other.network is None, "a copy is unbound")
-        _expect_equal(_stream(other, images), expected, "a copy gives the same")
+        with other.bound(tiny_network()):
+            found = [other.adapt(image) for image in images]
+        _expect_equal(found, expected, "a copy gives the same")
     for name in adapter.parameter_names():
         try:
             clone(adapter, **{name: "no such thing"})
@@ -306,8 +333,15 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def _stream(adapter: Adapter, images: list[Tensor], *, training: bool = False) -> list[Tensor]:
-    network = tiny_network()
+def _stream(
+    adapter: Adapter,
+    images: list[Tensor],
+    *,
+    first: nn.Module | None = None,
+    training: bool = False,
+) -> list[Tensor]:
+    """Return what a copy of the adapter gives for images on a fresh tiny network."""
+    network = nn.Sequential(*([] if first is None else [first]), tiny_network())
     with clone(adapter).bound(network) as bound:
         network.train(training)
         return [bound.adapt(image) for image in images]
@@ -342,9 +376,12 @@ def _expect_same_state(network: nn.Module, other: nn.Module, when: str) -> None:
     _expect(not changed, f"source values {when}, but {changed} differ")
 
 
-def _expect_error(adapter: Adapter, network: nn.Module, kind: type[Exception], words: str) -> None:
+def _expect_error(
+    adapter: Adapter, network: nn.Module, kind: type[Exception], words: str, *, own: bool = False
+) -> None:
+    """Check that binding fails; on a copy of the adapter, or on the adapter itself if ``own``."""
     try:
-        clone(adapter).bind(network)
+        (adapter if own else clone(adapter)).bind(network)
     except kind as error:
         _expect(words in str(error), f"an error that says {words!r}; it says: {error}")
     else:

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from grata_monai._checks import check_number
@@ -20,12 +22,14 @@ from grata_monai.state import (
 )
 from grata_monai.state.optimization import require_finite
 
+_logger = logging.getLogger(__name__)
+
 
 class GradientAdapter(Adapter):
     """Base of methods that move the BN scale and shift by Adam under the current statistics.
 
     Args:
-        beta: Base learning rate, > 0.
+        beta: Base learning rate, >= 0.
         betas: Decay of Adam's two moments, each in [0, 1).
         life_cycle: See ``Adapter``.
         predict: See ``Adapter``.
@@ -44,7 +48,7 @@ class GradientAdapter(Adapter):
         super().__init__(life_cycle=life_cycle, predict=predict, seed=seed)
         owner = type(self).__name__
         check_number(owner, "beta", beta, minimum=0.0)
-        if len(betas) != 2:
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
             raise ValueError(
                 f"The 'betas' parameter of {owner} must be two numbers. Got {betas!r}."
             )
@@ -57,7 +61,14 @@ class GradientAdapter(Adapter):
         return BatchStatistics()
 
     def _parameters(self, network: nn.Module) -> dict[str, nn.Parameter]:
-        return bn_affine_parameters(network)
+        parameters = bn_affine_parameters(network)
+        if any(p.dtype in (torch.float16, torch.bfloat16) for p in parameters.values()):
+            _logger.warning(
+                "The network's parameters have half precision, in which steps of %g may round to "
+                "nothing; keep them in float32 and use autocast instead.",
+                self.beta,
+            )
+        return parameters
 
     def _start(self) -> None:
         self._stepper = AdamStepper(list(self._bound().parameters.values()), betas=self.betas)
@@ -67,11 +78,18 @@ class GradientAdapter(Adapter):
 
         Raises:
             NonFiniteUpdateError: If one of them is not finite.
+            RuntimeError: If the loss does not depend on the adapted parameters at all.
         """
         binding = self._bound()
         name = type(objective).__name__
         loss = objective(binding.network, images, self._generator)
         require_finite(f"{name} loss", [loss.detach()])
+        if not loss.requires_grad:
+            raise RuntimeError(
+                f"The {name} loss does not depend on the adapted parameters of "
+                f"{type(binding.network).__name__}: its forward runs under no_grad, or the "
+                "parameters were frozen or replaced while the network was bound."
+            )
         gradients = compute_gradients(loss, list(binding.parameters.values()))
         require_finite(f"gradient of the {name} loss", gradients)
         return float(loss.detach()), gradients

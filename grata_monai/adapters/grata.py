@@ -32,7 +32,7 @@ class GraTa(GradientAdapter):
 
     Args:
         auxiliary: Objective (or its name) whose gradient shifts θ before the pseudo gradient is
-            taken. None: no shift and η = β (the paper's "con, β" row of Table 2).
+            taken. None or ``"none"``: no shift and η = β (the "con, β" row of Table 2).
         pseudo: Objective (or its name) whose gradient is stepped with.
         mapping: φ, one of quadratic (the paper's), linear, sigmoid, relu, softplus (Table 4), or
             constant (φ = 1, "con aligned, β" of Table 2).
@@ -67,7 +67,7 @@ class GraTa(GradientAdapter):
         super().__init__(beta=beta, betas=betas, life_cycle=life_cycle, predict=predict, seed=seed)
         check_choice("GraTa", "mapping", mapping, LR_MAPPINGS)
         self.auxiliary = None
-        if auxiliary is not None:
+        if auxiliary is not None and auxiliary != "none":
             self.auxiliary = build_objective(auxiliary, owner="GraTa", parameter="auxiliary")
         self.pseudo = build_objective(pseudo, owner="GraTa", parameter="pseudo")
         self.mapping = mapping

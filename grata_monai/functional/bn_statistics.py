@@ -74,8 +74,9 @@ def normalize(
     shift = -statistics.mean * scale
     if bias is not None:
         shift = shift + bias
-    return torch.addcmul(
+    normalized = torch.addcmul(
         channels_first(shift, activations.ndim),
         activations,
         channels_first(scale, activations.ndim),
     )
+    return normalized.to(activations.dtype)

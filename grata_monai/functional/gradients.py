@@ -38,7 +38,7 @@ def flatten(gradients: Sequence[Tensor]) -> Tensor:
 
 def gradient_norm(gradients: Sequence[Tensor]) -> float:
     """Return the Euclidean norm over all gradients."""
-    return float(flatten(gradients).norm())
+    return float(flatten(gradients).double().norm())
 
 
 def cosine_similarity(

@@ -59,6 +59,7 @@ class TestTimeAdaptationHandler:
         self.log_dir = log_dir
         self._trace: TraceWriter | None = None
         self._inner: Inferer | None = None
+        self._engine: Any = None
 
     def attach(self, engine: Engine) -> None:
         """Register with an evaluator; a second call for the same one does nothing."""
@@ -68,6 +69,7 @@ class TestTimeAdaptationHandler:
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.record)
         engine.add_event_handler(Events.COMPLETED, self.finish)
+        engine.add_event_handler(Events.TERMINATE, self.finish)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self.fail)
         # Handlers of this event often re-raise (MONAI's StatsHandler does), which would keep
         # later ones from running; the network must be given back whatever the order of handlers.
@@ -93,51 +95,55 @@ class TestTimeAdaptationHandler:
                 "both the same one, or the evaluator a plain inferer."
             )
         self.adapter.bind(engine.network)
+        self._engine = engine
         self._inner = present
         wrapped = present
         if not isinstance(present, AdaptiveInferer):
             wrapped = AdaptiveInferer(self.adapter, present)
-        engine.inferer = _Timed(wrapped)
+        engine.inferer = _Publishing(wrapped, engine)
         engine.state.adaptation = {}
         if self.trace_path is not None or self.log_dir is not None:
             self._trace = TraceWriter(self.trace_path, log_dir=self.log_dir)
 
     def record(self, engine: Any) -> None:
-        """Publish the numbers of the image just predicted."""
-        numbers = {**self.adapter.trace_, "seconds": engine.inferer.seconds}
-        engine.state.adaptation = numbers
-        if self._trace is not None:
+        """Add the numbers of the image just predicted to the trace."""
+        if self._trace is not None and engine is self._engine:
             name = _image_name(engine.state.batch, default=f"#{engine.state.iteration}")
-            self._trace.add(name, numbers)
+            self._trace.add(name, engine.state.adaptation)
 
     def finish(self, engine: Any) -> None:
-        """Release the network, give the inferer back, complete the trace."""
-        if self._inner is not None:
-            engine.inferer = self._inner
-            self._inner = None
+        """Release the network, give the inferer back, complete the trace; once per run."""
+        if engine is not self._engine:
+            return
+        self._engine = None
+        engine.inferer = self._inner
+        trace, self._trace = self._trace, None
+        try:
             self.adapter.release()
-        if self._trace is not None:
-            trace, self._trace = self._trace, None
-            trace.close()
+        finally:
+            if trace is not None:
+                trace.close()
 
     def fail(self, engine: Any, error: BaseException) -> None:
-        """Finish, then raise on: a handler of this event suppresses ignite's own raise."""
+        """Finish, then raise on unless somebody else handles the exception."""
         self.finish(engine)
-        if len(engine._event_handlers[Events.EXCEPTION_RAISED]) == 1:
-            raise error
+        last, *_ = engine._event_handlers[Events.EXCEPTION_RAISED][-1]
+        if getattr(last, "__self__", None) is self:
+            raise error  # our being registered keeps ignite from doing so
 
 
-class _Timed(Inferer):
-    """Measures the last call of an inferer."""
+class _Publishing(Inferer):
+    """Puts the numbers of each call into the engine's state, and how long it took."""
 
-    def __init__(self, inferer: Inferer) -> None:
+    def __init__(self, inferer: AdaptiveInferer, engine: Any) -> None:
         self.inferer = inferer
-        self.seconds = 0.0
+        self.engine = engine
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         start = time.perf_counter()
-        logits: Tensor = self.inferer(inputs, network, *args, **kwargs)
-        self.seconds = time.perf_counter() - start
+        logits = self.inferer(inputs, network, *args, **kwargs)
+        seconds = time.perf_counter() - start
+        self.engine.state.adaptation = {**self.inferer.adapter.trace_, "seconds": seconds}
         return logits
 
 

@@ -25,6 +25,7 @@ class TraceWriter:
         log_dir: Folder for TensorBoard events, or None.
 
     Raises:
+        OSError: If the file cannot be written.
         RuntimeError: If ``log_dir`` is given and TensorBoard is not installed.
     """
 
@@ -41,6 +42,7 @@ class TraceWriter:
         self.path = path
         self.rows: list[dict[str, float | int | str]] = []
         self._summary = SummaryWriter(os.fspath(log_dir)) if log_dir is not None else None
+        self.flush()  # a path that cannot be written is better known now than after the run
 
     def add(self, image: str, numbers: Mapping[str, float]) -> None:
         """Take in the numbers of an image."""
@@ -56,7 +58,8 @@ class TraceWriter:
         """Write all rows so far."""
         if self.path is not None:
             with atomic_path(self.path) as temporary:
-                pd.DataFrame(self.rows).to_csv(temporary, index=False)
+                table = pd.DataFrame(self.rows, columns=None if self.rows else ["index", "image"])
+                table.to_csv(temporary, index=False)
 
     def close(self) -> None:
         """Write all rows and close TensorBoard's file."""

@@ -25,13 +25,14 @@ class AdaptiveInferer(Inferer):
     the caller) the state goes on from call to call. Otherwise each call binds and releases, which
     makes a data set of its own of every call: the network is given back as it was.
 
-    Calls are serialized, per inferer and per network, so that threads which share a network never
-    see each other's state. Works under ``no_grad`` and ``inference_mode``; the output is detached
+    Calls are serialized, per adapter and per network, so that threads which share either never see
+    each other's state. Works under ``no_grad`` and ``inference_mode``; the output is detached
     and carries the metadata of the images if they have any.
 
     Args:
         adapter: The method.
-        inferer: How to predict with the adapted network; default: one forward pass.
+        inferer: How to predict with the adapted network; default: one forward pass. It is given
+            images and a function images -> logits. To adapt, the network sees the images whole.
 
     Raises:
         TypeError: If ``adapter`` is none.
@@ -56,7 +57,6 @@ class AdaptiveInferer(Inferer):
             )
         self.adapter = adapter
         self.inferer = SimpleInferer() if inferer is None else inferer
-        self._lock = RLock()
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         """Return logits of the images after adapting to them.
@@ -75,7 +75,7 @@ class AdaptiveInferer(Inferer):
             return self.inferer(images, predict, *args, **kwargs)  # type: ignore[no-any-return]
 
         plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
-        with self._lock, _lock_of(network):
+        with self.adapter.lock, _lock_of(network):
             if self.adapter.network is None:
                 with self.adapter.bound(network):
                     logits = self.adapter.adapt(plain, infer)
@@ -89,14 +89,6 @@ class AdaptiveInferer(Inferer):
         if isinstance(inputs, MetaTensor):
             return MetaTensor(logits).copy_meta_from(inputs)  # type: ignore[no-any-return]
         return logits
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles get a lock of their own."""
-        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = RLock()
 
 
 def _lock_of(network: nn.Module) -> RLock:

@@ -161,13 +161,19 @@ class MovingAverageStatistics(StatisticsPolicy):
         }
 
 
+class _PolicyForward(partial[Tensor]):
+    """A layer's ``forward`` under a policy."""
+
+
 class PolicyHandle:
     """Removes a policy from the layers it was put on."""
 
     def __init__(self, layers: list[tuple[str, _BatchNorm]], policy: StatisticsPolicy) -> None:
         self._previous = [(layer, layer.__dict__.get(_FORWARD)) for _, layer in layers]
         for name, layer in layers:
-            layer.forward = partial(policy.normalize, name, layer)  # type: ignore[method-assign]
+            layer.forward = _PolicyForward(  # type: ignore[method-assign]
+                policy.normalize, name, layer
+            )
 
     def remove(self) -> None:
         """Give the layers their own ``forward`` back; a second call does nothing."""
@@ -186,6 +192,7 @@ def apply_policy(network: nn.Module, policy: StatisticsPolicy) -> PolicyHandle:
         policy: Which statistics to use.
 
     Raises:
+        RuntimeError: If another policy is on one of the layers.
         ValueError: If there is no such layer, or the policy needs running statistics of the
             source and a layer has none.
     """
@@ -195,6 +202,12 @@ def apply_policy(network: nn.Module, policy: StatisticsPolicy) -> PolicyHandle:
             f"{type(network).__name__} has no batch-normalization layer, so "
             f"{type(policy).__name__} has nothing to act on (in MONAI networks: norm='batch')."
         )
+    for name, layer in layers:
+        if isinstance(layer.__dict__.get(_FORWARD), _PolicyForward):
+            raise RuntimeError(
+                f"Layer {name!r} is under another statistics policy already; the network, or one "
+                "that contains it, is bound by another adapter. Release that first."
+            )
     if policy.needs_source:
         for name, layer in layers:
             if layer.running_mean is None:

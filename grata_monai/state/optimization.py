@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from grata_monai.functional.gradients import flatten
 
 
 class NonFiniteUpdateError(ArithmeticError):
@@ -22,7 +25,7 @@ def require_finite(what: str, tensors: Sequence[Tensor]) -> None:
     Raises:
         NonFiniteUpdateError: If one is not.
     """
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
+    if not bool(torch.isfinite(flatten(tensors)).all()):
         raise NonFiniteUpdateError(f"The {what} is not finite.")
 
 
@@ -73,9 +76,10 @@ class AdamStepper:
         self.optimizer.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the optimizer's moments and step counters."""
-        return self.optimizer.state_dict()
+        """Return a copy of the optimizer's moments and step counters."""
+        return copy.deepcopy(self.optimizer.state_dict())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over moments and step counters."""
-        self.optimizer.load_state_dict(state)
+        """Take over a copy of moments and step counters, not of settings."""
+        own = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict(copy.deepcopy(state) | {"param_groups": own})

@@ -24,12 +24,14 @@ def bn_affine_parameters(network: nn.Module, *, prefix: str = "") -> dict[str, n
     Raises:
         ValueError: If there is none.
     """
-    found = {
-        f"{name}.{key}" if name else key: parameter
+    affine = {
+        id(parameter)
         for name, layer in bn_layers(network)
         if name.startswith(prefix)
-        for key, parameter in layer.named_parameters(recurse=False)
+        for parameter in layer.parameters(recurse=False)
     }
+    # The network's own list names a parameter that layers share only once.
+    found = {name: p for name, p in network.named_parameters() if id(p) in affine}
     if not found:
         where = f" under {prefix!r}" if prefix else ""
         raise ValueError(

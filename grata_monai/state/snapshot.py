@@ -30,17 +30,19 @@ class Snapshot:
         self.training = {name: module.training for name, module in network.named_modules()}
 
     def restore_values(self) -> None:
-        """Put parameters and buffers back, bit for bit."""
+        """Put parameters and buffers back, bit for bit; buffers that are new since stay."""
         with torch.inference_mode(False), torch.no_grad():
             for name, tensor in _tensors(self.network):
-                tensor.copy_(self.values[name])
+                if name in self.values:
+                    tensor.copy_(self.values[name])
 
     def restore(self) -> None:
         """Put back values, ``requires_grad``, ``grad`` and training flags."""
         self.restore_values()
         for name, parameter in self.network.named_parameters():
+            gradient = self.gradients[name]
             parameter.requires_grad_(self.requires_grad[name])
-            parameter.grad = self.gradients[name]
+            parameter.grad = None if gradient is None else gradient.to(parameter)
         for name, module in self.network.named_modules():
             module.training = self.training[name]
 

@@ -35,21 +35,31 @@ class Careless(Adapter):
     def _update(self, images):
         network = self.network
         if self.fault == "moves":
-            network[0].bias.data.add_(1)
-        if self.fault == "images":
-            images.mul_(0.5)
+            next(network.parameters()).data.add_(1)
         if self.fault == "rng":
             torch.rand(1)
         if self.fault == "hook":
             network[0].register_forward_hook(lambda *_: None)
         if self.fault == "memory":
             self.seen = getattr(self, "seen", 0) + 1
+        self.total += images.mean()
         return {}
+
+    def _start(self):
+        self.total = torch.zeros(())
+
+    def _method_state(self):
+        return {"total": self.total if self.fault == "alias" else self.total.clone()}
+
+    def _load_method_state(self, state):
+        self.total = state["total"] if self.fault == "alias" else state["total"].clone()
 
     def _predict(self, images):
         logits = self.network(images)
         if self.fault == "memory":
             return logits + self.seen
+        if self.fault == "alias":
+            return logits + self.total
         return logits.double() if self.fault == "dtype" else logits
 
 
@@ -57,11 +67,11 @@ class Careless(Adapter):
     ("fault", "reason"),
     [
         ("moves", "undeclared changes"),
-        ("images", "images are untouched"),
         ("rng", "global generator"),
         ("hook", "as it was found"),
         ("memory", "after reset"),
         ("dtype", "dtype"),
+        ("alias", "after load_state_dict"),
     ],
 )
 def test_the_checks_find_faults(fault, reason):

@@ -104,9 +104,12 @@ def test_another_adapter_in_the_inferer_is_refused():
         engine.run()
 
 
-@pytest.mark.parametrize("place", ["loader", "handler", "interrupt"])
+@pytest.mark.parametrize("event", [Events.GET_BATCH_STARTED, Events.ITERATION_COMPLETED])
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt])
 @pytest.mark.parametrize("stats_first", [False, True])
-def test_an_exception_anywhere_gives_everything_back_and_is_raised_on(place, stats_first, caplog):
+def test_an_exception_anywhere_gives_everything_back_and_is_raised_on(
+    event, error, stats_first, caplog
+):
     caplog.set_level(logging.CRITICAL)
     network, adapter = tiny_network(), Tent(**TENT)
     handlers = [TestTimeAdaptationHandler(adapter), StatsHandler(iteration_log=False)]
@@ -115,11 +118,10 @@ def test_an_exception_anywhere_gives_everything_back_and_is_raised_on(place, sta
 
     def fail(engine):
         if engine.state.iteration == 2:
-            raise KeyError("deliberate")
+            raise error("deliberate")
 
-    event = Events.GET_BATCH_STARTED if place == "loader" else Events.ITERATION_COMPLETED
     engine.add_event_handler(event, fail)
-    with pytest.raises(KeyError, match="deliberate"):
+    with pytest.raises(error, match="deliberate"):
         engine.run()
     assert engine.inferer is inferer
     assert adapter.network is None
@@ -133,10 +135,13 @@ def test_without_other_handlers_the_exception_is_raised_on_too():
         engine.run()
 
 
-def test_termination_gives_everything_back():
+@pytest.mark.parametrize("skip_completed", [False, True])
+def test_termination_gives_everything_back(skip_completed):
     network, adapter = tiny_network(), Tent(**TENT)
     engine = evaluator(network, [TestTimeAdaptationHandler(adapter)])
-    engine.add_event_handler(Events.ITERATION_COMPLETED(once=2), lambda e: e.terminate())
+    engine.add_event_handler(
+        Events.ITERATION_COMPLETED(once=2), lambda e: e.terminate(skip_completed=skip_completed)
+    )
     engine.run()
     assert len(engine.outputs) == 2
     assert adapter.network is None
@@ -205,3 +210,54 @@ def test_misuse():
         engine = Engine(lambda engine, batch: None)
         TestTimeAdaptationHandler(Source()).attach(engine)
         engine.run([0])
+
+
+def test_two_handlers_on_one_engine_are_an_error_that_is_seen():
+    network = tiny_network()
+    handlers = [TestTimeAdaptationHandler(Tent(**TENT)) for _ in range(2)]
+    engine = evaluator(network, handlers)
+    with pytest.raises(RuntimeError, match="bound by another adapter"):
+        engine.run()
+    assert_source(network)
+
+
+def test_an_inner_run_with_the_same_handler_fails_and_leaves_the_outer_alone():
+    handler = TestTimeAdaptationHandler(Tent(**TENT))
+    inner = evaluator(tiny_network(seed=1), [handler])
+    outer = evaluator(tiny_network(), [handler])
+
+    def nested(engine):
+        with pytest.raises(RuntimeError, match="bound already"):
+            inner.run()
+
+    outer.add_event_handler(Events.ITERATION_COMPLETED(once=1), nested)
+    outer.run()
+    for found, expected in zip(outer.outputs, expected_stream(Tent(**TENT)), strict=True):
+        assert torch.equal(found, expected)
+
+
+def test_the_state_is_published_before_any_handler_of_the_iteration():
+    seen = []
+    engine = evaluator(tiny_network(), [])
+    engine.add_event_handler(
+        Events.ITERATION_COMPLETED, lambda e: seen.append(e.state.adaptation["loss"])
+    )
+    TestTimeAdaptationHandler(Tent(**TENT)).attach(engine)
+    engine.run()
+    with Tent(**TENT).bound(tiny_network()) as adapter:
+        losses = []
+        for image in IMAGES:
+            adapter.adapt(image)
+            losses.append(adapter.trace_["loss"])
+    assert seen == losses
+
+
+def test_a_trace_that_cannot_be_written_is_known_before_the_run(tmp_path):
+    (tmp_path / "file").write_text("")
+    handler = TestTimeAdaptationHandler(Tent(), trace_path=tmp_path / "file" / "trace.csv")
+    network = tiny_network()
+    engine = evaluator(network, [handler])
+    with pytest.raises(OSError, match="file"):
+        engine.run()
+    assert engine.outputs == []
+    assert_source(network)

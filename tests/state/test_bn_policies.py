@@ -168,3 +168,20 @@ def test_one_value_per_channel_is_refused():
 def test_bad_share(share):
     with pytest.raises(ValueError, match="source_share"):
         MixedStatistics(source_share=share)
+
+
+def test_a_forward_that_was_there_before_comes_back(network):
+    def own(activations):
+        return activations
+
+    network[1].forward = own
+    apply_policy(network, BatchStatistics()).remove()
+    assert vars(network[1])["forward"] is own
+
+
+def test_two_policies_at_once_are_refused(network):
+    handle = apply_policy(network, BatchStatistics())
+    with pytest.raises(RuntimeError, match="under another statistics policy"):
+        apply_policy(network, SourceStatistics())
+    handle.remove()
+    apply_policy(network, SourceStatistics()).remove()
