@@ -20,49 +20,29 @@ import inspect
 import io
 import pickle
 from collections.abc import Callable
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from grata_monai.adapters.base import Adapter
+from grata_monai.adapters.check_tools import (
+    clone,
+    expect,
+    expect_equal,
+    expect_error,
+    expect_same_state,
+    portrait,
+    stream,
+    tiny_images,
+    tiny_network,
+)
 from grata_monai.state import apply_policy
+
+__all__ = ["CHECKS", "Check", "clone", "tiny_images", "tiny_network"]
 
 Check = Callable[[Adapter], None]
 
 _FORBIDDEN = {"label", "labels", "target", "targets", "mask", "masks", "y", "ground_truth"}
-
-
-def tiny_network(spatial_dims: int = 2, *, batch_norm: bool = True, seed: int = 0) -> nn.Sequential:
-    """Return a small fully convolutional network, 3 channels in, 2 logits out, any image size."""
-    conv = nn.Conv2d if spatial_dims == 2 else nn.Conv3d
-    norm = nn.BatchNorm2d if spatial_dims == 2 else nn.BatchNorm3d
-    layers: list[nn.Module] = []
-    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
-        for inputs, outputs in ((3, 6), (6, 6)):
-            layers += [conv(inputs, outputs, 3, padding=1)]
-            layers += [norm(outputs)] if batch_norm else []
-            layers += [nn.ReLU(), nn.Dropout(0.2)]
-        network = nn.Sequential(*layers, conv(6, 2, 1))
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
-            if tensor.is_floating_point():
-                tensor.copy_(0.4 * torch.randn(tensor.shape, generator=generator))
-            if name.endswith("running_var"):
-                tensor.abs_().add_(0.5)
-    return network
-
-
-def tiny_images(count: int = 1, *, size: tuple[int, ...] = (12, 12), seed: int = 0) -> list[Tensor]:
-    """Return images 1x3x*size in [0, 1], all different."""
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.rand(1, 3, *size, generator=generator) for _ in range(count)]
-
-
-def clone(adapter: Adapter, **settings: Any) -> Adapter:
-    """Return an unbound adapter with the same settings but for those given."""
-    return type(adapter)(**{**adapter.get_params(), **settings})
 
 
 def check_output(adapter: Adapter) -> None:
@@ -79,19 +59,19 @@ def check_output(adapter: Adapter) -> None:
             expected = network(images)
         with clone(adapter).bound(network) as bound:
             logits = bound.adapt(images)
-        _expect(not logits.requires_grad, "the output is detached")
-        _expect(bool(torch.isfinite(logits).all()), "the output is finite")
-        _expect(logits.shape == expected.shape, "the output has the network's shape")
-        _expect(logits.dtype == expected.dtype, "the output has the network's dtype")
-        _expect(logits.device == expected.device, "the output is on the network's device")
-        _expect(torch.equal(images, kept), "the images are untouched")
+        expect(not logits.requires_grad, "the output is detached")
+        expect(bool(torch.isfinite(logits).all()), "the output is finite")
+        expect(logits.shape == expected.shape, "the output has the network's shape")
+        expect(logits.dtype == expected.dtype, "the output has the network's dtype")
+        expect(logits.device == expected.device, "the output is on the network's device")
+        expect(torch.equal(images, kept), "the images are untouched")
 
 
 def check_three_dimensions(adapter: Adapter) -> None:
     """Volumes are adapted to like images."""
     with clone(adapter).bound(tiny_network(3)) as bound:
         logits = bound.adapt(tiny_images(size=(6, 8, 8))[0])
-    _expect(logits.shape == (1, 2, 6, 8, 8), "a volume gives a volume of logits")
+    expect(logits.shape == (1, 2, 6, 8, 8), "a volume gives a volume of logits")
 
 
 def check_gradient_modes(adapter: Adapter) -> None:
@@ -99,14 +79,14 @@ def check_gradient_modes(adapter: Adapter) -> None:
     images = tiny_images(2)
     # A first layer whose gradient needs its input, which must then be no inference tensor.
     first = nn.BatchNorm2d(3)
-    expected = _stream(adapter, images, first=first)
+    expected = stream(adapter, images, first=first)
     with torch.no_grad():
-        _expect_equal(_stream(adapter, images, first=first), expected, "under no_grad")
+        expect_equal(stream(adapter, images, first=first), expected, "under no_grad")
     with torch.inference_mode():
         own = [image.clone() for image in images]
-        _expect_equal(_stream(adapter, own, first=first), expected, "under inference_mode")
-    trained = _stream(adapter, images, first=first, training=True)
-    _expect_equal(trained, expected, "in training mode")
+        expect_equal(stream(adapter, own, first=first), expected, "under inference_mode")
+    trained = stream(adapter, images, first=first, training=True)
+    expect_equal(trained, expected, "in training mode")
 
 
 def check_reset(adapter: Adapter) -> None:
@@ -115,9 +95,9 @@ def check_reset(adapter: Adapter) -> None:
     with clone(adapter).bound(network) as bound:
         first = [bound.adapt(image) for image in images]
         bound.reset()
-        _expect_same_state(network, tiny_network(), "after reset()")
+        expect_same_state(network, tiny_network(), "after reset()")
         second = [bound.adapt(image) for image in images]
-    _expect_equal(second, first, "the same stream after reset()")
+    expect_equal(second, first, "the same stream after reset()")
 
 
 def check_release(adapter: Adapter) -> None:
@@ -125,19 +105,19 @@ def check_release(adapter: Adapter) -> None:
     network = tiny_network().train()
     network[0].requires_grad_(False)
     network[1].eval()
-    before = _portrait(network)
+    before = portrait(network)
     with clone(adapter).bound(network) as bound:
         for image in tiny_images(2):
             bound.adapt(image)
-    _expect(_portrait(network) == before, "release() gives the network back as it was found")
-    _expect_same_state(network, tiny_network(), "after release()")
+    expect(portrait(network) == before, "release() gives the network back as it was found")
+    expect_same_state(network, tiny_network(), "after release()")
     network.load_state_dict(tiny_network().state_dict(), strict=True)
 
 
 def check_exceptions(adapter: Adapter) -> None:
     """An exception in the network or in prediction leaves neither the network nor a binding."""
     network = tiny_network()
-    before = _portrait(network)
+    before = portrait(network)
     for failing_call in range(12):
         calls = 0
 
@@ -154,8 +134,8 @@ def check_exceptions(adapter: Adapter) -> None:
         except KeyError:
             pass
         hook.remove()
-        _expect(_portrait(network) == before, f"forward {failing_call} raised: network as found")
-        _expect_same_state(network, tiny_network(), f"after forward {failing_call} raised")
+        expect(portrait(network) == before, f"forward {failing_call} raised: network as found")
+        expect_same_state(network, tiny_network(), f"after forward {failing_call} raised")
 
 
 def check_only_declared_parameters_move(adapter: Adapter) -> None:
@@ -167,8 +147,8 @@ def check_only_declared_parameters_move(adapter: Adapter) -> None:
         declared = set(bound.adapted_parameters)
         moved = {n for n, v in network.state_dict().items() if not torch.equal(v, source[n])}
         left = [n for n, p in network.named_parameters() if p.grad is not None]
-    _expect(moved <= declared, f"undeclared changes in {sorted(moved - declared)}")
-    _expect(not left, f"gradients left on {left}")
+    expect(moved <= declared, f"undeclared changes in {sorted(moved - declared)}")
+    expect(not left, f"gradients left on {left}")
 
 
 def check_zero_learning_rate(adapter: Adapter) -> None:
@@ -181,46 +161,46 @@ def check_zero_learning_rate(adapter: Adapter) -> None:
     with torch.no_grad():
         expected = [network(image) for image in images]
     handle.remove()
-    _expect_equal(_stream(clone(adapter, beta=0.0), images), expected, "with beta = 0")
+    expect_equal(stream(clone(adapter, beta=0.0), images), expected, "with beta = 0")
 
 
 def check_seed(adapter: Adapter) -> None:
     """The same seed gives the same bits; the global generator is neither read nor moved."""
     images = tiny_images(3)
     torch.manual_seed(1)
-    first = _stream(adapter, images)
+    first = stream(adapter, images)
     torch.manual_seed(2)
     state = torch.get_rng_state()
-    _expect_equal(_stream(adapter, images), first, "with the same seed")
-    _expect(torch.equal(torch.get_rng_state(), state), "the global generator is untouched")
+    expect_equal(stream(adapter, images), first, "with the same seed")
+    expect(torch.equal(torch.get_rng_state(), state), "the global generator is untouched")
 
 
 def check_life_cycles(adapter: Adapter) -> None:
     """per_image forgets every image, per_dataset every data set, never nothing."""
     images = tiny_images(3)
     episodic = clone(adapter, life_cycle="per_image")
-    alone = [_stream(episodic, [image])[0] for image in images]
-    _expect_equal(_stream(episodic, images), alone, "per_image: earlier images change nothing")
+    alone = [stream(episodic, [image])[0] for image in images]
+    expect_equal(stream(episodic, images), alone, "per_image: earlier images change nothing")
 
     network = tiny_network()
     with clone(adapter, life_cycle="per_dataset").bound(network) as bound:
         first = [bound.adapt(image) for image in images]
         bound.begin_dataset()
-        _expect_equal([bound.adapt(i) for i in images], first, "per_dataset: begin_dataset()")
+        expect_equal([bound.adapt(i) for i in images], first, "per_dataset: begin_dataset()")
 
     continual = clone(adapter, life_cycle="never")
     with continual.bound(network):
         start = [continual.adapt(image) for image in images[:2]]
-    _expect_same_state(network, tiny_network(), "never: the network itself is given back")
+    expect_same_state(network, tiny_network(), "never: the network itself is given back")
     with continual.bound(network):
         end = [continual.adapt(images[2])]
-    _expect_equal(start + end, _stream(clone(continual), images), "never: goes on after release()")
+    expect_equal(start + end, stream(clone(continual), images), "never: goes on after release()")
     for _ in range(2):
-        _expect_error(continual, tiny_network(seed=1), ValueError, "source", own=True)
+        expect_error(continual, tiny_network(seed=1), ValueError, "source", own=True)
     continual.reset()
     with continual.bound(network):
         again = [continual.adapt(image) for image in images[:2]]
-    _expect_equal(again, start, "never: reset() forgets what was carried")
+    expect_equal(again, start, "never: reset() forgets what was carried")
 
 
 def check_state_dict(adapter: Adapter) -> None:
@@ -236,9 +216,9 @@ def check_state_dict(adapter: Adapter) -> None:
         expected = [bound.adapt(image) for image in images[2:]]
         for source in (state, torch.load(buffer, weights_only=True), state):
             bound.load_state_dict(source)
-            _expect(bound.images_seen_ == 2, "the counter is part of the state")
+            expect(bound.images_seen_ == 2, "the counter is part of the state")
             found = [bound.adapt(image) for image in images[2:]]
-            _expect_equal(found, expected, "after load_state_dict()")
+            expect_equal(found, expected, "after load_state_dict()")
         bound.load_state_dict(state)
         for key in ("parameters", "generator", "images_seen", "method"):
             try:
@@ -248,25 +228,25 @@ def check_state_dict(adapter: Adapter) -> None:
             else:
                 raise AssertionError(f"a state without {key!r} was taken")
         found = [bound.adapt(image) for image in images[2:]]
-        _expect_equal(found, expected, "after damaged states were refused")
+        expect_equal(found, expected, "after damaged states were refused")
 
 
 def check_settings(adapter: Adapter) -> None:
     """Settings round-trip; copies and pickles are equal and unbound; bad ones are named."""
     images = tiny_images(2)
-    expected = _stream(adapter, images)
+    expected = stream(adapter, images)
     with clone(adapter).bound(tiny_network()) as bound:
         copies = [clone(bound), copy.deepcopy(bound), pickle.loads(pickle.dumps(bound))]
     for other in copies:
-        _expect(other.network is None, "a copy is unbound")
+        expect(other.network is None, "a copy is unbound")
         with other.bound(tiny_network()):
             found = [other.adapt(image) for image in images]
-        _expect_equal(found, expected, "a copy gives the same")
+        expect_equal(found, expected, "a copy gives the same")
     for name in adapter.parameter_names():
         try:
             clone(adapter, **{name: "no such thing"})
         except (ValueError, TypeError) as error:
-            _expect(name in str(error), f"the error about {name!r} names it; it says: {error}")
+            expect(name in str(error), f"the error about {name!r} names it; it says: {error}")
         else:
             raise AssertionError(f"a senseless {name!r} was taken")
 
@@ -275,7 +255,7 @@ def check_no_labels(adapter: Adapter) -> None:
     """No public method has an argument for labels."""
     for name, method in inspect.getmembers(type(adapter), inspect.isfunction):
         found = _FORBIDDEN & set(inspect.signature(method).parameters)
-        _expect(not found, f"{name}() takes {found}")
+        expect(not found, f"{name}() takes {found}")
 
 
 def check_degenerate_images(adapter: Adapter) -> None:
@@ -285,17 +265,17 @@ def check_degenerate_images(adapter: Adapter) -> None:
         list(network.parameters())[-2].mul_(200.0)
     with clone(adapter).bound(network) as bound:
         for image in (torch.zeros(1, 3, 12, 12), torch.full((1, 3, 12, 12), 0.5), *tiny_images(1)):
-            _expect(bool(torch.isfinite(bound.adapt(image)).all()), "the logits are finite")
+            expect(bool(torch.isfinite(bound.adapt(image)).all()), "the logits are finite")
         values = network.state_dict().values()
-        _expect(all(bool(torch.isfinite(v).all()) for v in values), "the network stays finite")
+        expect(all(bool(torch.isfinite(v).all()) for v in values), "the network stays finite")
 
 
 def check_non_finite_image(adapter: Adapter) -> None:
     """An image with NaN does not stop the stream and changes nothing for those after it."""
     images = tiny_images(3)
     broken = torch.full((1, 3, 12, 12), torch.nan)
-    outputs = _stream(adapter, [images[0], broken, *images[1:]])
-    _expect_equal([outputs[0], *outputs[2:]], _stream(adapter, images), "around a NaN image")
+    outputs = stream(adapter, [images[0], broken, *images[1:]])
+    expect_equal([outputs[0], *outputs[2:]], stream(adapter, images), "around a NaN image")
 
 
 def check_unsuitable_networks(adapter: Adapter) -> None:
@@ -303,14 +283,14 @@ def check_unsuitable_networks(adapter: Adapter) -> None:
     scripted = torch.jit.trace(  # type: ignore[no-untyped-call]
         tiny_network().eval(), tiny_images()[0]
     )
-    _expect_error(adapter, scripted, TypeError, "TorchScript")
-    _expect_error(adapter, nn.DataParallel(tiny_network()), TypeError, "DataParallel")
+    expect_error(adapter, scripted, TypeError, "TorchScript")
+    expect_error(adapter, nn.DataParallel(tiny_network()), TypeError, "DataParallel")
     bare = tiny_network(batch_norm=False)
     if adapter.needs_batch_norm:
-        _expect_error(adapter, bare, ValueError, "batch-normalization")
+        expect_error(adapter, bare, ValueError, "batch-normalization")
     network = tiny_network()
     with clone(adapter).bound(network):
-        _expect_error(adapter, network, RuntimeError, "bound by another adapter")
+        expect_error(adapter, network, RuntimeError, "bound by another adapter")
 
 
 CHECKS: tuple[Check, ...] = (
@@ -331,58 +311,3 @@ CHECKS: tuple[Check, ...] = (
     check_unsuitable_networks,
     check_zero_learning_rate,
 )
-
-
-def _stream(
-    adapter: Adapter,
-    images: list[Tensor],
-    *,
-    first: nn.Module | None = None,
-    training: bool = False,
-) -> list[Tensor]:
-    """Return what a copy of the adapter gives for images on a fresh tiny network."""
-    network = nn.Sequential(*([] if first is None else [first]), tiny_network())
-    with clone(adapter).bound(network) as bound:
-        network.train(training)
-        return [bound.adapt(image) for image in images]
-
-
-def _portrait(network: nn.Module) -> dict[str, object]:
-    """Return all that release() must bring back except values."""
-    portrait: dict[str, object] = {}
-    for name, module in network.named_modules():
-        attributes = {key: id(value) for key, value in vars(module).items() if key != "training"}
-        hooks = [len(v) for k, v in vars(module).items() if k.endswith("_hooks")]
-        portrait[name] = (type(module), module.training, attributes, hooks)
-    for name, parameter in network.named_parameters():
-        gradient = None if parameter.grad is None else id(parameter.grad)
-        portrait[f"parameter {name}"] = (parameter.requires_grad, gradient, id(parameter))
-    return portrait
-
-
-def _expect(condition: bool, message: str) -> None:
-    if not condition:
-        raise AssertionError(f"Contract broken; expected: {message}.")
-
-
-def _expect_equal(actual: list[Tensor], expected: list[Tensor], when: str) -> None:
-    same = len(actual) == len(expected) and all(map(torch.equal, actual, expected))
-    _expect(same, f"the same bits {when}")
-
-
-def _expect_same_state(network: nn.Module, other: nn.Module, when: str) -> None:
-    ours, theirs = network.state_dict(), other.state_dict()
-    changed = [name for name, value in ours.items() if not torch.equal(value, theirs[name])]
-    _expect(not changed, f"source values {when}, but {changed} differ")
-
-
-def _expect_error(
-    adapter: Adapter, network: nn.Module, kind: type[Exception], words: str, *, own: bool = False
-) -> None:
-    """Check that binding fails; on a copy of the adapter, or on the adapter itself if ``own``."""
-    try:
-        (adapter if own else clone(adapter)).bind(network)
-    except kind as error:
-        _expect(words in str(error), f"an error that says {words!r}; it says: {error}")
-    else:
-        raise AssertionError(f"{type(network).__name__} was taken without {kind.__name__}")
