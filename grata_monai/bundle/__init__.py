@@ -21,14 +21,15 @@ from grata_monai.bundle.setup import (
     load_encoder,
     load_weights,
     make_adapter,
+    save_settings,
     to_device,
 )
 from grata_monai.bundle.summary import Score, log_summary, summarize, summary_table
 from grata_monai.bundle.training import (
     check_training,
-    resume,
     run_training,
     start_distributed,
+    start_or_resume,
     stop_distributed,
 )
 from grata_monai.bundle.workflow import run_engine, run_workflow
@@ -51,11 +52,12 @@ __all__ = [
     "log_summary",
     "make_adapter",
     "require_images",
-    "resume",
     "run_engine",
     "run_training",
     "run_workflow",
+    "save_settings",
     "start_distributed",
+    "start_or_resume",
     "stop_distributed",
     "summarize",
     "summary_table",

@@ -15,7 +15,13 @@ import pandas as pd
 
 from grata_monai._files import atomic_path
 from grata_monai.bundle.guard import exits_on_user_error
-from grata_monai.data import FundusItem, fundus_datalist, listed_domains, split_datalist
+from grata_monai.data import (
+    FundusItem,
+    fundus_datalist,
+    listed_domains,
+    split_datalist,
+    usable_items,
+)
 
 Datalist = list[FundusItem]
 DEFAULT_SHARE = 0.2
@@ -48,8 +54,8 @@ def inference_datalist(
 ) -> Datalist:
     """Return the images to segment, in the order of the data set.
 
-    Images that cannot be read, or whose masks cannot, are left out; ``skipped.csv`` in the output
-    folder then names them.
+    Images that cannot be used (``grata_monai.data.usable_items``) are left out; ``skipped.csv`` in
+    the output folder then says which and why. Scores of an earlier run there are removed.
 
     Args:
         source: Folder of images, root folder of the authors' layout, CSV file, or one image. None
@@ -60,19 +66,39 @@ def inference_datalist(
     """
     if source is None:
         return []
-    readable = fundus_datalist(source, domain=domain)
-    listed = fundus_datalist(source, domain=domain, check=False)
-    found = {item["image"] for item in readable}
-    skipped = [item["image"] for item in listed if item["image"] not in found]
-    report = Path(output_dir) / "skipped.csv"
-    if skipped:
+    folder = checked_path(output_dir, "output_dir")
+    listed = fundus_datalist(checked_path(source, "dataset_dir"), domain=domain, check=False)
+    usable, reasons = usable_items(listed)
+    _check_names(usable)
+    for old in (*folder.glob("val_*_raw.csv"), folder / "metrics.csv", folder / "skipped.csv"):
+        old.unlink(missing_ok=True)  # an earlier run's would not belong to this one's images
+    if reasons:
+        report = folder / "skipped.csv"
         with atomic_path(report) as temporary:
-            pd.DataFrame({"image": skipped}).to_csv(temporary, index=False)
-        _logger.warning("Left out %d images that cannot be used, see %s", len(skipped), report)
-    else:
-        report.unlink(missing_ok=True)
-    _check_names(readable)
-    return readable
+            table = pd.DataFrame(reasons.items(), columns=["skipped_image", "reason"])
+            table.to_csv(temporary, index=False)
+        _logger.warning("Left out %d images that cannot be used, see %s", len(reasons), report)
+    return usable
+
+
+def checked_path(value: str | os.PathLike[str], key: str) -> Path:
+    """Return a path of a config, unless MONAI has changed it on the way.
+
+    Args:
+        value: What the config or the command line says.
+        key: Which key of the config it is.
+
+    Raises:
+        ValueError: If it is no path or held a '#', which MONAI's configs read as a separator.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"The {key!r} must be a path; quote it if it is a number. Got {value!r}.")
+    if "::" in os.fspath(value):
+        raise ValueError(
+            f"The {key!r} must not contain '#' or '::', which MONAI's configs read as a separator; "
+            f"use the command grata-monai, or rename the folder. Got {os.fspath(value)!r}."
+        )
+    return Path(value)
 
 
 @exits_on_user_error
@@ -107,10 +133,10 @@ def training_split(
     """
     if source is None:
         raise ValueError(_NO_DATA)
-    path = Path(source)
-    items = fundus_datalist(path, domain=domain)
+    path = checked_path(source, "dataset_dir")
     if validation == "auto":
         validation = "test" if _has_splits(path, domain) else DEFAULT_SHARE
+    items = [] if validation == "test" else fundus_datalist(path, domain=domain)
     if validation == "all":
         parts: tuple[Datalist, Datalist] = ([], items)
     elif validation == "test":

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
+from grata_monai._checks import check_number
 from grata_monai._files import atomic_path
 from grata_monai.bundle.contact_sheet import draw_contact_sheet
 from grata_monai.bundle.summary import summarize
@@ -46,6 +47,14 @@ class Demo:
     test_images: int = 24
     epochs: int = 16
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the numbers before anything is written."""
+        check_number("Demo", "image_size", self.image_size, minimum=64, integer=True)
+        check_number("Demo", "epochs", self.epochs, minimum=1, integer=True)
+        check_number("Demo", "seed", self.seed, minimum=0, integer=True)
+        if self.image_size % 32:
+            raise ValueError(f"The 'image_size' must be a multiple of 32. Got {self.image_size}.")
 
     @property
     def weights(self) -> Path:
@@ -88,7 +97,8 @@ class Demo:
                 )
 
     def train(self) -> None:
-        """Train the source model with the bundle's recipe, shortened."""
+        """Train the source model with the bundle's recipe, shortened; always anew."""
+        (self.weights.parent / "last.pt").unlink(missing_ok=True)
         run_workflow(
             "train",
             dataset_dir=self.folder / "training",

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 PREFIX = "Error: "
+_USER_ERROR_LINE = r"^(?:ValueError|TypeError|OSError|FileNotFoundError): (.+)$"
 
 
 def exits_on_user_error(
@@ -42,7 +44,13 @@ def exits_on_user_error(
 
 
 def _user_error(error: BaseException) -> Exception | None:
-    """Return the user's error that an exception is or, as MONAI's transforms do, wraps."""
+    """Return the user's error that an exception is or, as MONAI and torch do, wraps.
+
+    MONAI's transforms chain it; a DataLoader's worker process only sends the text of its traceback.
+    """
     while isinstance(error, RuntimeError) and error.__cause__ is not None:
         error = error.__cause__
+    if isinstance(error, RuntimeError) and "in DataLoader worker process" in str(error):
+        lines = re.findall(_USER_ERROR_LINE, str(error), flags=re.MULTILINE)
+        return ValueError(lines[-1]) if lines else None
     return error if isinstance(error, (ValueError, TypeError, OSError)) else None

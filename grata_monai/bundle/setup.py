@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import warnings
@@ -15,7 +16,9 @@ import torch
 from torch import nn
 
 from grata_monai._checks import check_choice, check_number
+from grata_monai._files import atomic_path
 from grata_monai.adapters import Adapter, build_adapter
+from grata_monai.bundle.data import checked_path
 from grata_monai.bundle.guard import exits_on_user_error
 from grata_monai.networks import HEAD_NAMES, load_source_weights
 
@@ -57,13 +60,15 @@ def make_adapter(
 
 
 @exits_on_user_error
-def check_settings(*, image_size: int, heads: Sequence[str]) -> None:
+def check_settings(*, image_size: int, heads: Sequence[str], num_workers: int = 0) -> None:
     """Check what the network of a config depends on.
 
     Args:
         image_size: Side of the images in pixels; a multiple of 32, at least 64.
-        heads: Names of self-supervised heads.
+        heads: Names of self-supervised heads, each once.
+        num_workers: Loading processes, >= 0.
     """
+    check_number("the bundle", "num_workers", num_workers, minimum=0, integer=True)
     check_number("the bundle", "image_size", image_size, minimum=SMALLEST, integer=True)
     if image_size % STRIDE:
         raise ValueError(
@@ -74,6 +79,8 @@ def check_settings(*, image_size: int, heads: Sequence[str]) -> None:
         raise TypeError(f"The 'heads' must be a list such as \"['rotation']\". Got {heads!r}.")
     for head in heads:
         check_choice("the bundle", "heads", head, HEAD_NAMES)
+    if len(set(heads)) < len(heads):
+        raise ValueError(f"The 'heads' must name each head once. Got {list(heads)!r}.")
 
 
 @exits_on_user_error
@@ -122,6 +129,18 @@ def load_encoder(network: nn.Module, weights: str | os.PathLike[str] | None) -> 
     """
     if weights is not None:
         _logger.info("%s", load_source_weights(network, weights, strict=False))
+
+
+@exits_on_user_error
+def save_settings(output_dir: str | os.PathLike[str], **settings: Any) -> None:
+    """Write what a run was asked for beside its results.
+
+    Args:
+        output_dir: Folder for results; gets ``settings.json``.
+        settings: Values of the config's keys.
+    """
+    with atomic_path(checked_path(output_dir, "output_dir") / "settings.json") as temporary:
+        temporary.write_text(json.dumps(settings, indent=2, default=str) + "\n", encoding="utf-8")
 
 
 @exits_on_user_error

@@ -45,14 +45,21 @@ def check_training(
 
 
 @exits_on_user_error
-def resume(trainer: Any, checkpoint: TrainingCheckpoint) -> None:
-    """Go on from the last checkpoint of an interrupted training.
+def start_or_resume(trainer: Any, checkpoint: TrainingCheckpoint, *, resume: bool) -> None:
+    """Go on from the last checkpoint of an interrupted training, or make sure that there is none.
 
     Args:
         trainer: The trainer, before it runs.
         checkpoint: Its checkpoint handler.
+        resume: Whether to go on.
     """
-    resume_training(trainer, checkpoint)
+    if resume:
+        resume_training(trainer, checkpoint)
+    elif checkpoint.exists():
+        raise ValueError(
+            f"{checkpoint.directory} holds a training already, which would be overwritten; resume "
+            "it (--resume), or give another folder."
+        )
 
 
 @exits_on_user_error

@@ -24,7 +24,7 @@ def demo(output: Path, epochs: int, size: int, seed: int) -> None:
     """Train a source model on synthetic fundus images and adapt it to other domains.
 
     Compares no adaptation, test-time statistics (PTBN), TENT and GraTa on the source's own domain
-    and on two others, prints one table and writes pictures of the same images with each method.
+    and on three others, prints one table and writes pictures of the same images with each method.
     """
     import logging
 

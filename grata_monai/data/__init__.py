@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from grata_monai.data._datalist_csv import FundusItem, listed_domains
+from grata_monai.data._usable import usable_items
 from grata_monai.data.datalists import fundus_datalist, has_labels, split_datalist
 from grata_monai.data.domains import DOMAINS, FundusDomain, domain
 from grata_monai.data.synthetic import paint_fundus, write_synthetic_domain
@@ -27,5 +28,6 @@ __all__ = [
     "paint_fundus",
     "split_datalist",
     "synthetic_domain",
+    "usable_items",
     "write_synthetic_domain",
 ]

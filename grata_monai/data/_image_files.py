@@ -25,7 +25,8 @@ def is_image_name(path: Path) -> bool:
 def find_images(folder: Path) -> list[Path]:
     """Return all images below a folder in natural order (``2.png`` before ``10.png``).
 
-    Hidden files and folders and folders of masks are left out. If the folder itself has both an
+    Hidden files and folders, folders of masks, and the predictions of an earlier run (beside its
+    ``trace.csv``) are left out. If the folder itself has both an
     image folder and a mask folder, only the image folder is searched.
     """
     names = {entry.name.lower(): entry for entry in folder.iterdir() if entry.is_dir()}
@@ -34,7 +35,8 @@ def find_images(folder: Path) -> list[Path]:
     start = image_folders[0] if image_folders and has_masks else folder
     found: list[Path] = []
     for parent, folders, files in os.walk(start):
-        folders[:] = [name for name in folders if not _is_skipped_folder(name)]
+        results = {"predictions"} if "trace.csv" in files else set()
+        folders[:] = [n for n in folders if not _is_skipped_folder(n) and n not in results]
         found.extend(path for path in (Path(parent, name) for name in files) if is_image_name(path))
     return sorted(found, key=lambda path: _natural_key(path.relative_to(folder)))
 
@@ -82,12 +84,6 @@ def why_unreadable(path: str) -> str | None:
     ) as error:
         return str(error) or type(error).__name__
     return None
-
-
-def image_size(path: str) -> tuple[int, int]:
-    """Return width and height of a readable image, from its header."""
-    with Image.open(path) as image:
-        return image.size
 
 
 def _same_stem(folder: Path, stem: str) -> Path | None:

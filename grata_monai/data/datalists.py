@@ -18,10 +18,9 @@ from grata_monai.data._image_files import (
     IMAGE_SUFFIXES,
     find_images,
     find_mask,
-    image_size,
     is_image_name,
-    why_unreadable,
 )
+from grata_monai.data._usable import usable_items
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,8 +48,7 @@ def fundus_datalist(
             folder has lists of one domain only.
         split: For the published layout: ``"train"`` or ``"test"`` only. By default both, training
             rows first, as the published code reads them.
-        check: Drop items whose image or mask cannot be decoded, or whose mask has another size than
-            the image, with one logged warning each, so that a broken file does not stop a stream.
+        check: Drop items that cannot be used (``usable_items``), with one logged warning each.
 
     Returns:
         Items ``{"image": path, "label": path, "disc_center": (row, column)}`` with absolute
@@ -75,7 +73,7 @@ def fundus_datalist(
         _refuse_selection(path, domain, split)
         items = _items_of_path(path)
     if check:
-        items = _readable(items, path)
+        items, _ = usable_items(items)
     return _with_uniform_labels(items, path)
 
 
@@ -164,8 +162,9 @@ def _choose_domain(root: Path, lists: Mapping[str, object], domain: str | None) 
             f"{domain}.csv. Give the folder that holds the CSV lists, or leave out the domain to "
             "read the images of a folder."
         )
-    close = difflib.get_close_matches(domain, lists, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    lowered = {name.lower(): name for name in lists}
+    close = difflib.get_close_matches(domain.lower(), lowered, n=1)
+    hint = f" Did you mean {lowered[close[0]]!r}?" if close else ""
     raise ValueError(f"{root} has no domain {domain!r}. It has: {', '.join(lists)}.{hint}")
 
 
@@ -201,37 +200,6 @@ def _paired(image: Path, mask: Path | None) -> FundusItem:
     if mask is not None:
         item["label"] = os.path.abspath(mask)
     return item
-
-
-def _readable(items: list[FundusItem], source: Path) -> list[FundusItem]:
-    """Return the items that can be used; warn of each file because of which one cannot."""
-    kept = []
-    reasons = []
-    for item in items:
-        reason = _why_unusable(item)
-        if reason is None:
-            kept.append(item)
-        elif reason not in reasons:
-            _logger.warning("%s; its row is left out", reason)
-            reasons.append(reason)
-    if not kept:
-        raise ValueError(
-            f"None of the {len(items)} images of {source} can be used; the first: {reasons[0]}."
-        )
-    return kept
-
-
-def _why_unusable(item: FundusItem) -> str | None:
-    """Return what is wrong with the files of an item, or None."""
-    files = [item["image"], *([item["label"]] if "label" in item else [])]
-    for file in files:
-        reason = why_unreadable(file)
-        if reason:
-            return f"{file} cannot be read ({reason})"
-    sizes = {"x".join(map(str, image_size(file))) for file in files}
-    if len(sizes) > 1:
-        return f"{item['image']} and its mask differ in size ({', '.join(sorted(sizes))})"
-    return None
 
 
 def _with_uniform_labels(items: list[FundusItem], source: Path) -> list[FundusItem]:

@@ -1,10 +1,11 @@
 # Copyright (c) grata_monai authors
 # SPDX-License-Identifier: Apache-2.0
-"""Ignite handlers: adaptation over an evaluator's run, and its trace."""
+"""Ignite handlers: adaptation over an evaluator's run, its trace, logging."""
 
 from __future__ import annotations
 
 from grata_monai.handlers.adaptation import TestTimeAdaptationHandler
+from grata_monai.handlers.epochs import EpochLogHandler
 from grata_monai.handlers.trace import TraceWriter
 
-__all__ = ["TestTimeAdaptationHandler", "TraceWriter"]
+__all__ = ["EpochLogHandler", "TestTimeAdaptationHandler", "TraceWriter"]

@@ -77,6 +77,10 @@ class TrainingCheckpoint:
         self.settings = dict(settings)
         self.evaluator = evaluator
 
+    def exists(self) -> bool:
+        """Return whether the folder has a checkpoint to resume from."""
+        return (self.directory / LAST).is_file()
+
     def attach(self, engine: Engine) -> None:
         """Register with a trainer; a second call for the same one does nothing."""
         if not engine.has_event_handler(self.save_epoch, Events.EPOCH_COMPLETED):
@@ -162,12 +166,12 @@ def resume_training(engine: Engine, checkpoint: TrainingCheckpoint) -> int:
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        complete = isinstance(state, dict) and {"network", "settings", "epoch"} <= state.keys()
     except Exception as error:  # the unpickler may fail in any way on bytes that are no pickle
-        raise ValueError(f"{path} is damaged or no checkpoint of a training: {error}") from error
-    if not complete:
-        raise ValueError(f"{path} is no checkpoint of a training.")
-    checkpoint.load_state_dict(engine, state)
+        raise ValueError(f"{path} is damaged or no checkpoint of a training.") from error
+    try:
+        checkpoint.load_state_dict(engine, state)
+    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+        raise ValueError(f"{path} is no checkpoint of such a training: {error!r}") from error
     _logger.info("Resumed from %s after %d epochs", path, engine.state.epoch)
     return int(engine.state.epoch)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -33,6 +34,8 @@ from tests.bundle.conftest import DOMAIN
         ({"image_size": 32}, r"^Error: The 'image_size' parameter of the bundle must be"),
         ({"device": "cuda:77"}, r"^Error: The device 'cuda:77' cannot be used"),
         ({"heads": ["rotate"]}, r"^Error: The 'heads' .*did you mean 'rotation'"),
+        ({"heads": ["rotation", "rotation"]}, r"^Error: The 'heads' must name each head once"),
+        ({"num_workers": -1}, r"^Error: The 'num_workers' parameter of the bundle"),
         ({"heads": "rotation"}, r"^Error: The 'heads' must be a list"),
         ({"heads": ["rotation"]}, r"^Error: .*no weights for the heads rotation"),
     ],
@@ -77,11 +80,21 @@ def test_an_output_folder_that_cannot_be_made(infer, photographs, tmp_path):
         infer(dataset_dir=str(photographs), domain=None, output_dir=str(tmp_path / "file" / "x"))
 
 
-def test_a_mask_that_is_none_ends_the_run_in_one_line(infer, root, tmp_path):
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_mask_coded_otherwise_ends_the_run_in_one_line(infer, root, tmp_path, num_workers):
     folder = shutil.copytree(root, tmp_path / "copy")
-    mask = next((folder / DOMAIN).rglob("mask/*.png"))
-    size = Image.open(mask).size
-    Image.new("RGB", size, (200, 0, 0)).save(mask)
-    with pytest.raises(SystemExit, match=rf"^Error: .*{mask.name}: it has colors") as caught:
-        infer(dataset_dir=str(folder))
+    for mask in (folder / DOMAIN).rglob("mask/*.png"):
+        Image.fromarray(np.asarray(Image.open(mask)) // 128).save(mask)
+    with pytest.raises(SystemExit, match=r"^Error: .*\.png") as caught:
+        infer(dataset_dir=str(folder), num_workers=num_workers)
     assert "\n" not in caught.value.code
+    assert "Traceback" not in caught.value.code
+
+
+def test_paths_that_monai_changed_or_took_for_numbers(infer):
+    with pytest.raises(SystemExit, match=r"^Error: The 'dataset_dir' must not contain '#'"):
+        infer(dataset_dir="/nowhere/a#1")
+    with pytest.raises(SystemExit, match=r"^Error: The 'output_dir' must not contain '#'"):
+        infer(output_dir="/nowhere/a#1")
+    with pytest.raises(SystemExit, match=r"^Error: The 'dataset_dir' must be a path"):
+        infer(dataset_dir=2024)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def test_a_broken_photograph_is_named_and_left_out(infer, photographs, tmp_path)
     workflow = infer(dataset_dir=str(photographs), domain=None, method="source")
     assert workflow.evaluator.state.iteration == 2
     skipped = pd.read_csv(tmp_path / "output" / "skipped.csv")
-    assert [Path(name).name for name in skipped["image"]] == ["broken.png"]
+    assert [Path(name).name for name in skipped["skipped_image"]] == ["broken.png"]
     (photographs / "broken.png").unlink()
     infer(dataset_dir=str(photographs), domain=None, only_initialize=True)
     assert not (tmp_path / "output" / "skipped.csv").exists()
@@ -147,3 +148,27 @@ def test_parts_that_need_no_data_can_be_had_without(weights):
     workflow.parser.parse(reset=True)
     for key in ("network_def", "preprocessing", "inferer", "postprocessing"):
         assert workflow.parser.get_parsed_content(key) is not None
+
+
+def test_a_second_run_leaves_no_scores_of_the_first_and_says_what_it_was(
+    infer, photographs, tmp_path
+):
+    infer(method="source")
+    assert list((tmp_path / "output").glob("val_*_raw.csv"))
+    infer(dataset_dir=str(photographs), domain=None, method="ptbn", seed=3)
+    assert not list((tmp_path / "output").glob("val_*_raw.csv"))
+    assert not (tmp_path / "output" / "metrics.csv").exists()
+    settings = json.loads((tmp_path / "output" / "settings.json").read_text())
+    assert (settings["method"], settings["seed"], settings["life_cycle"]) == (
+        "ptbn",
+        3,
+        "per_dataset",
+    )
+
+
+def test_results_inside_the_folder_of_photographs_are_not_segmented_again(infer, photographs):
+    for _ in range(2):
+        infer(
+            dataset_dir=str(photographs), domain=None, method="source", output_dir=str(photographs)
+        )
+        assert len(pd.read_csv(photographs / "trace.csv")) == 2

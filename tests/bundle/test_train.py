@@ -12,7 +12,7 @@ from monai.bundle import ConfigWorkflow
 from monai.data.utils import no_collation
 
 from grata_monai.networks import read_weights, source_network
-from tests.bundle.conftest import CONFIGS, SIZE, TRAINING_DOMAIN
+from tests.bundle.conftest import CONFIGS, DOMAIN, SIZE, TRAINING_DOMAIN
 
 
 class PowerCutError(Exception):
@@ -165,3 +165,13 @@ def test_resuming_with_other_settings_is_refused(make):
 def test_evaluating_without_weights_is_refused(make):
     with pytest.raises(SystemExit, match="There are no weights"):
         make("evaluate")
+
+
+def test_a_training_is_not_overwritten_unasked(make, tmp_path):
+    run(make(epochs=1))
+    before = (tmp_path / "models" / "model.pt").read_bytes()
+    with pytest.raises(SystemExit, match="holds a training already, which would be overwritten"):
+        make(epochs=1)
+    with pytest.raises(SystemExit, match="its domain is"):
+        make(epochs=1, domain=DOMAIN, validation=0.5, resume=True)
+    assert (tmp_path / "models" / "model.pt").read_bytes() == before

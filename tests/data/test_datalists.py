@@ -10,7 +10,7 @@ import os
 import pytest
 from PIL import Image
 
-from grata_monai.data import fundus_datalist, has_labels, split_datalist
+from grata_monai.data import fundus_datalist, has_labels, split_datalist, usable_items
 
 
 def picture(path, mode="RGB"):
@@ -103,14 +103,14 @@ def test_list_with_absolute_paths_byte_order_mark_spaces_and_disc_centers(tmp_pa
     picture(tmp_path / "lists" / "ä 1.png")
     path = write_list(
         tmp_path / "lists" / "mine.csv",
-        f"{far},,400.5,380",
+        f"{far},,4.5,3",
         "",
         " ä 1.png ,,,",
         header="Image, mask,center_row,center_col",
         encoding="utf-8-sig",
     )
     assert fundus_datalist(path) == [
-        {"image": str(far), "disc_center": (400.5, 380.0)},
+        {"image": str(far), "disc_center": (4.5, 3.0)},
         {"image": str(tmp_path / "lists" / "ä 1.png")},
     ]
 
@@ -292,14 +292,12 @@ def test_row_whose_mask_has_another_size_is_dropped(tmp_path, caplog):
         picture(tmp_path / "mask" / f"{name}.png", "L")
     Image.new("L", (6, 8)).save(tmp_path / "mask" / "b.png")
     assert stems(fundus_datalist(tmp_path)) == ["a"]
-    assert "b.png and its mask differ in size (6x8, 8x6); its row is left out" in caplog.text
+    assert "b.png and its mask differ in size (8x6 and 6x8); its row is left out" in caplog.text
 
 
 def test_all_broken_is_an_error(tmp_path):
     broken(tmp_path / "b.png", "empty")
-    with pytest.raises(
-        ValueError, match=r"None of the 1 images .* can be used; the first: .*b\.png"
-    ):
+    with pytest.raises(ValueError, match=r"None of the 1 images can be used; the first: .*b\.png"):
         fundus_datalist(tmp_path)
 
 
@@ -350,3 +348,36 @@ def test_split_refuses_what_cannot_be_split():
         split_datalist([ITEMS[0], ITEMS[0]])
     with pytest.raises(ValueError, match=r"'validation_share' parameter .* Got 1.5"):
         split_datalist(ITEMS, validation_share=1.5)
+
+
+def test_what_decodes_and_yet_is_no_photograph_or_mask_is_dropped(tmp_path, caplog):
+    for name in ("a", "b", "c"):
+        picture(tmp_path / "image" / f"{name}.tif")
+        picture(tmp_path / "mask" / f"{name}.png", "L")
+    Image.new("F", (8, 6)).save(tmp_path / "image" / "b.tif")
+    picture(tmp_path / "mask" / "c.png")
+    kept, reasons = usable_items(fundus_datalist(tmp_path, check=False))
+    assert stems(kept) == ["a"]
+    assert [os.path.basename(image) for image in reasons] == ["b.tif", "c.tif"]
+    assert "floating-point" in reasons[str(tmp_path / "image" / "b.tif")]
+    assert "it has colors" in reasons[str(tmp_path / "image" / "c.tif")]
+    assert len(caplog.records) == 2
+
+
+def test_disc_center_outside_its_image_is_dropped(tmp_path, caplog):
+    for name in ("a", "b"):
+        picture(tmp_path / f"{name}.png")
+    path = write_list(
+        tmp_path / "l.csv", "a.png,5,7", "b.png,7,5", header="image,center_row,center_col"
+    )
+    assert stems(fundus_datalist(path)) == ["a"]
+    assert "disc center (7, 5) lies outside" in caplog.text
+
+
+def test_predictions_of_an_earlier_run_are_no_images(tmp_path):
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "out" / "predictions" / "a_overlay.png")
+    assert stems(fundus_datalist(tmp_path)) == ["a", "a_overlay"]
+    (tmp_path / "out" / "trace.csv").write_text("index,image\n")
+    (tmp_path / "out" / "skipped.csv").write_text("skipped_image,reason\n")
+    assert stems(fundus_datalist(tmp_path)) == ["a"]

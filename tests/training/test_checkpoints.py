@@ -125,7 +125,7 @@ def test_resume_without_or_with_a_damaged_checkpoint(make_trainer, tmp_path):
     with pytest.raises(ValueError, match="damaged or no checkpoint"):
         resume_training(trainer, checkpoint)
     torch.save({"weight": torch.zeros(1)}, tmp_path / "last.pt")
-    with pytest.raises(ValueError, match="is no checkpoint of a training"):
+    with pytest.raises(ValueError, match="is no checkpoint of such a training"):
         resume_training(trainer, checkpoint)
 
 
