@@ -18,7 +18,12 @@ from torch import Tensor, nn
 from grata_monai._checks import check_choice, check_number
 from grata_monai.adapters.binding import Binding, check_images, check_network
 from grata_monai.adapters.settings import Configurable
-from grata_monai.state import NonFiniteUpdateError, StatisticsPolicy, evaluating
+from grata_monai.state import (
+    NonFiniteUpdateError,
+    StatisticsPolicy,
+    evaluating,
+    require_finite,
+)
 
 LifeCycle = Literal["per_image", "per_dataset", "never"]
 Predict = Literal["after_update", "before_update"]
@@ -113,8 +118,8 @@ class Adapter(Configurable, ABC):
         """Adapt to images and return their logits.
 
         Works under ``no_grad`` and ``inference_mode`` and gives the same in ``train()`` and
-        ``eval()``. If a loss or gradient is not finite, or the network raises while it is adapted,
-        all stays as it was before. If only the prediction raises, the update stays made.
+        ``eval()``. If image, loss or gradient is not finite, or the network raises while it is
+        adapted, all stays as it was before. If only the prediction raises, the update stays made.
 
         Under automatic mixed precision prefer bfloat16: float16 loses small gradients, and there
         is no gradient scaling here.
@@ -305,6 +310,7 @@ class Adapter(Configurable, ABC):
     def _update_if_finite(self, images: Tensor) -> None:
         generator_state = self._generator.get_state()
         try:
+            require_finite("image", [images])
             self.trace_ = {**self._update(images), "updated": 1.0}
             self.images_seen_ += 1
         except NonFiniteUpdateError as error:

@@ -19,8 +19,8 @@ from grata_monai.state import (
     BatchStatistics,
     StatisticsPolicy,
     bn_affine_parameters,
+    require_finite,
 )
-from grata_monai.state.optimization import require_finite
 
 _logger = logging.getLogger(__name__)
 

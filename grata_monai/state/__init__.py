@@ -15,7 +15,12 @@ from grata_monai.state.bn_policies import (
     apply_policy,
     bn_layers,
 )
-from grata_monai.state.optimization import AdamStepper, NonFiniteUpdateError, displaced
+from grata_monai.state.optimization import (
+    AdamStepper,
+    NonFiniteUpdateError,
+    displaced,
+    require_finite,
+)
 from grata_monai.state.parameters import bn_affine_parameters, select_parameters
 from grata_monai.state.snapshot import Snapshot, evaluating
 
@@ -35,5 +40,6 @@ __all__ = [
     "bn_layers",
     "displaced",
     "evaluating",
+    "require_finite",
     "select_parameters",
 ]

@@ -9,12 +9,31 @@ import torch
 
 from grata_monai.adapters import ADAPTERS, Adapter, GraTa, Tent
 from grata_monai.adapters.checks import CHECKS
+from grata_monai.state import MovingAverageStatistics
+
+
+class MovingAverage(Adapter):
+    """A method whose memory lies in its statistics policy."""
+
+    def __init__(self, *, life_cycle="per_dataset", seed=0):
+        super().__init__(life_cycle=life_cycle, seed=seed)
+
+    def _policy(self):
+        return MovingAverageStatistics(momentum=0.3)
+
+    def _update(self, images):
+        binding = self._bound()
+        with torch.no_grad(), binding.policy.updating():
+            binding.network(images)
+        return {}
+
 
 VARIANTS = {name: method() for name, method in ADAPTERS.items()} | {
     "grata exchanged": GraTa(
         auxiliary="consistency", pseudo="entropy", mapping="softplus", beta=0.1
     ),
     "grata without auxiliary": GraTa(auxiliary=None, beta=0.1),
+    "moving average": MovingAverage(),
     "tent before update": Tent(predict="before_update", beta=0.1),
 }
 
