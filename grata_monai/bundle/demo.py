@@ -15,6 +15,7 @@ from tqdm import tqdm
 from grata_monai._checks import check_number
 from grata_monai._files import atomic_path
 from grata_monai.bundle.contact_sheet import draw_contact_sheet
+from grata_monai.bundle.setup import check_image_size
 from grata_monai.bundle.summary import summarize
 from grata_monai.bundle.workflow import run_workflow
 from grata_monai.data import SYNTHETIC_DOMAINS, write_synthetic_domain
@@ -50,11 +51,9 @@ class Demo:
 
     def __post_init__(self) -> None:
         """Check the numbers before anything is written."""
-        check_number("Demo", "image_size", self.image_size, minimum=64, integer=True)
+        check_image_size(self.image_size)
         check_number("Demo", "epochs", self.epochs, minimum=1, integer=True)
         check_number("Demo", "seed", self.seed, minimum=0, integer=True)
-        if self.image_size % 32:
-            raise ValueError(f"The 'image_size' must be a multiple of 32. Got {self.image_size}.")
 
     @property
     def weights(self) -> Path:

@@ -59,6 +59,23 @@ def make_adapter(
     return build_adapter(method, **settings)
 
 
+def check_image_size(image_size: int) -> None:
+    """Check the side of the network's input.
+
+    Args:
+        image_size: In pixels; a multiple of 32, at least 64.
+
+    Raises:
+        ValueError: If it is anything else.
+    """
+    check_number("the bundle", "image_size", image_size, minimum=SMALLEST, integer=True)
+    if image_size % STRIDE:
+        raise ValueError(
+            f"The 'image_size' must be a multiple of {STRIDE}, since the network halves images "
+            f"five times. Got {image_size}."
+        )
+
+
 @exits_on_user_error
 def check_settings(*, image_size: int, heads: Sequence[str], num_workers: int = 0) -> None:
     """Check what the network of a config depends on.
@@ -69,12 +86,7 @@ def check_settings(*, image_size: int, heads: Sequence[str], num_workers: int = 
         num_workers: Loading processes, >= 0.
     """
     check_number("the bundle", "num_workers", num_workers, minimum=0, integer=True)
-    check_number("the bundle", "image_size", image_size, minimum=SMALLEST, integer=True)
-    if image_size % STRIDE:
-        raise ValueError(
-            f"The 'image_size' must be a multiple of {STRIDE}, since the network halves images "
-            f"five times. Got {image_size}."
-        )
+    check_image_size(image_size)
     if isinstance(heads, str) or not isinstance(heads, Sequence):
         raise TypeError(f"The 'heads' must be a list such as \"['rotation']\". Got {heads!r}.")
     for head in heads:

@@ -16,7 +16,7 @@ from grata_monai.functional.gradients import flatten
 
 
 class NonFiniteUpdateError(ArithmeticError):
-    """A loss or gradient was NaN or infinite; nothing has been changed."""
+    """An image, loss or gradient was NaN or infinite; nothing has been changed."""
 
 
 def require_finite(what: str, tensors: Sequence[Tensor]) -> None:

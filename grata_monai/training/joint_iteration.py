@@ -66,6 +66,7 @@ class JointIteration:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + engine.state.iteration)
 
         def joint_loss(logits: Tensor, target: Tensor) -> Tensor:
+            """Return the segmentation loss plus those of the heads on the same images."""
             output = engine.state.output
             total: Tensor = segmentation_loss(logits, target).mean()
             output["loss_segmentation"] = total
