@@ -21,6 +21,7 @@ _PACKAGES = (
     "data",
     "functional",
     "handlers",
+    "imaging",
     "inferers",
     "metrics",
     "networks",

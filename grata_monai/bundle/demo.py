@@ -14,11 +14,11 @@ from tqdm import tqdm
 
 from grata_monai._checks import check_number
 from grata_monai._files import atomic_path
-from grata_monai.bundle.contact_sheet import draw_contact_sheet
 from grata_monai.bundle.setup import check_image_size
 from grata_monai.bundle.summary import summarize
 from grata_monai.bundle.workflow import run_workflow
 from grata_monai.data import SYNTHETIC_DOMAINS, write_synthetic_domain
+from grata_monai.imaging import draw_contact_sheet
 
 METHODS = {"source": "No Adapt", "ptbn": "PTBN", "tent": "TENT", "grata": "GraTa"}
 SHOWN = 4

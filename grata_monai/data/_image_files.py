@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import os
 import re
-import struct
-import zlib
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
+from grata_monai.imaging import read_photograph
+from grata_monai.imaging.dicom import DICOM_SUFFIXES, is_dicom
+from grata_monai.imaging.reading import UNREADABLE
+
+IMAGE_SUFFIXES = (".bmp", *DICOM_SUFFIXES, ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 _IMAGE_FOLDERS = ("image", "images")
 _MASK_FOLDERS = ("mask", "masks")
 
@@ -65,6 +67,9 @@ def why_unreadable(path: str) -> str | None:
     cheaper than decoding them in full and finds truncated files as well.
     """
     try:
+        if is_dicom(Path(path)):
+            read_photograph(path)
+            return None
         with Image.open(path) as image:
             if image.format == "PNG":
                 image.verify()
@@ -73,15 +78,7 @@ def why_unreadable(path: str) -> str | None:
                 image.load()
     except UnidentifiedImageError:
         return "not an image of a known format, or empty"
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        struct.error,
-        zlib.error,
-        Image.DecompressionBombError,
-    ) as error:
+    except UNREADABLE as error:
         return str(error) or type(error).__name__
     return None
 

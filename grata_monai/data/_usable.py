@@ -7,10 +7,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from PIL import Image
-
 from grata_monai.data._datalist_csv import FundusItem
 from grata_monai.data._image_files import why_unreadable
+from grata_monai.imaging import probe, read_mask, read_photograph
 
 _logger = logging.getLogger(__name__)
 
@@ -52,9 +51,8 @@ def _why_unusable(item: FundusItem) -> str | None:
         reason = why_unreadable(file)
         if reason:
             return f"{file} cannot be read ({reason})"
-    with Image.open(item["image"]) as image:
-        width, height = image.size
-        needs_scaling = image.mode.startswith(("I", "F"))
+    (width, height), mode = probe(item["image"])
+    needs_scaling = mode.startswith(("I", "F"))
     if "disc_center" in item:
         row, column = item["disc_center"]
         if not (0 <= row < height and 0 <= column < width):
@@ -64,8 +62,6 @@ def _why_unusable(item: FundusItem) -> str | None:
 
 def _why_unconvertible(item: FundusItem, size: tuple[int, int], needs_scaling: bool) -> str | None:
     """Read what may decode and yet be no photograph or mask."""
-    from grata_monai.transforms import read_mask, read_photograph  # loads torch, so only here
-
     try:
         if needs_scaling:
             read_photograph(item["image"])

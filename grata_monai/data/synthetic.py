@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from grata_monai._checks import check_number
 from grata_monai._files import atomic_path
@@ -19,6 +18,7 @@ from grata_monai.data._fundus_anatomy import draw_anatomy
 from grata_monai.data._fundus_camera import photograph
 from grata_monai.data._fundus_painter import paint_eye
 from grata_monai.data.synthetic_domains import SyntheticDomain, synthetic_domain
+from grata_monai.imaging import write_png
 
 if TYPE_CHECKING:
     import os
@@ -120,7 +120,7 @@ def write_synthetic_domain(
         name = f"{style.name.lower()}_{index:04d}.png"
         row = tuple(f"{style.name}/{split}/{kind}/{name}" for kind in ("image", "mask"))
         for path, pixels in zip(row, pair, strict=True):
-            _write_png(folder / path, pixels)
+            write_png(pixels, folder / path)
         rows[split].append((row[0], row[1]))
         if progress is not None:
             progress(1)
@@ -128,11 +128,6 @@ def write_synthetic_domain(
     for split, table in tables.items():
         _write_table(table, rows[split])
     return tables["train"], tables["test"]
-
-
-def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format="PNG", compress_level=3)
 
 
 def _write_table(path: Path, rows: list[tuple[str, str]]) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from grata_monai.imaging import draw_overlay, read_mask, read_photograph
 from grata_monai.transforms.crop import CropDiscRegion, CropDiscRegiond
 from grata_monai.transforms.degrade import add_gaussian_noise, downsample, gaussian_noise_like
 from grata_monai.transforms.fundus import fundus_preprocessing
@@ -16,8 +17,7 @@ from grata_monai.transforms.labels import (
     label_map,
 )
 from grata_monai.transforms.outputs import SaveSegmentationd
-from grata_monai.transforms.overlay import draw_overlay
-from grata_monai.transforms.reading import LoadFundusd, read_mask, read_photograph
+from grata_monai.transforms.reading import LoadFundusd
 from grata_monai.transforms.resize import ResizeFundus, ResizeFundusd
 from grata_monai.transforms.style import STYLE_OPERATIONS, StrongView, StyleParameters
 from grata_monai.transforms.views import RandStrongView, RandStrongViewd, WeakView, WeakViewd

@@ -15,6 +15,7 @@ from monai.utils.misc import ensure_tuple_rep
 from torch import Tensor
 
 from grata_monai._checks import check_number
+from grata_monai.imaging import Window, overlap
 from grata_monai.transforms._tracking import (
     ImageArray,
     as_tensor,
@@ -47,13 +48,9 @@ def cut_window(
                  [1, 2, 9]]])
     """
     window = image.new_full((image.shape[0], height, width), fill)
-    first_row, first_column = max(top, 0), max(left, 0)
-    last_row = min(top + height, image.shape[1])
-    last_column = min(left + width, image.shape[2])
-    if first_row < last_row and first_column < last_column:
-        rows = slice(first_row - top, last_row - top)
-        columns = slice(first_column - left, last_column - left)
-        window[:, rows, columns] = image[:, first_row:last_row, first_column:last_column]
+    rows, to_rows = overlap(top, height, image.shape[1])
+    columns, to_columns = overlap(left, width, image.shape[2])
+    window[:, to_rows, to_columns] = image[:, rows, columns]
     return window
 
 
@@ -90,13 +87,12 @@ class CropDiscRegion(InvertibleTransform):
         """
         image = as_tensor(img)
         size = tuple(image.shape[1:])
-        top, left, height, width = 0, 0, *size
+        place = Window(0, 0, *size)
         if center is not None:
-            row, column = _check_center(center, image)
-            top, left = round(row) - self.roi_size // 2, round(column) - self.roi_size // 2
-            height = width = self.roi_size
+            place = Window.around(_check_center(center, image), self.roi_size)
+        top, left = place.top, place.left
         window = cut_window(
-            plain(image), top, left, height, width, self.fill if fill is None else fill
+            plain(image), top, left, place.height, place.width, self.fill if fill is None else fill
         )
         affine = np.array([[1, 0, top], [0, 1, left], [0, 0, 1]], dtype=np.float64)
         return record(self, image, window, affine=affine, info={"top": top, "left": left})

@@ -16,86 +16,35 @@ import numpy.typing as npt
 import torch
 from monai.transforms.transform import MapTransform, Transform
 from monai.utils.type_conversion import convert_to_numpy
-from skimage.measure import label as label_components
-from skimage.measure import regionprops
 from torch import Tensor
 
+from grata_monai import imaging
+from grata_monai.imaging import BACKGROUND_GREY, CUP_GREY
 from grata_monai.transforms._tracking import ImageArray, as_tensor, plain, with_metadata_of
-
-CUP_GREY, RIM_GREY, BACKGROUND_GREY = 0, 128, 255
 
 
 def label_map(mask: ImageArray) -> npt.NDArray[np.uint8]:
     """Return one label per pixel: 0 background, 1 rim, 2 cup.
 
-    The cup lies inside the disc by anatomy; cup pixels outside the disc become background.
-
-    Args:
-        mask: 2xHxW of zeros and ones (or booleans), disc and cup.
-
-    Raises:
-        ValueError: If the mask has another shape or other values.
-
-    Example:
-        >>> label_map(np.array([[[0, 1, 1, 0]], [[0, 0, 1, 1]]]))
-        array([[0, 1, 2, 0]], dtype=uint8)
+    The same as :func:`grata_monai.imaging.label_map`, also for tensors on any device.
     """
-    array = np.asarray(convert_to_numpy(mask))
-    if array.ndim != 3 or array.shape[0] != 2:
-        raise ValueError(
-            f"A mask of disc and cup must have the shape (2, height, width). Got {array.shape}."
-        )
-    if not ((array == 0) | (array == 1)).all():
-        raise ValueError(
-            "A mask of disc and cup must hold only 0 and 1. "
-            f"Got values from {array.min():g} to {array.max():g}; threshold probabilities first."
-        )
-    disc, cup = array.astype(bool)
-    labels: npt.NDArray[np.uint8] = disc.astype(np.uint8) + (disc & cup).astype(np.uint8)
-    return labels
+    return imaging.label_map(convert_to_numpy(mask))
 
 
 def encode_fundus_label(mask: ImageArray) -> npt.NDArray[np.uint8]:
     """Return the authors' grey mask: 0 cup, 128 rim, 255 background.
 
-    Arguments, errors and the fate of cup pixels outside the disc as in :func:`label_map`.
-
-    Example:
-        >>> encode_fundus_label(np.array([[[0, 1, 1, 0]], [[0, 0, 1, 1]]]))
-        array([[255, 128,   0, 255]], dtype=uint8)
+    The same as :func:`grata_monai.imaging.encode_mask`, also for tensors on any device.
     """
-    greys = np.array([BACKGROUND_GREY, RIM_GREY, CUP_GREY], dtype=np.uint8)
-    return greys[label_map(mask)]
+    return imaging.encode_mask(convert_to_numpy(mask))
 
 
 def disc_center(mask: ImageArray) -> tuple[float, float]:
     """Return (row, column) of the centroid of the disc's largest connected part.
 
-    Args:
-        mask: HxW or 1xHxW grey mask; everything below 255 is disc.
-
-    Raises:
-        ValueError: If the mask has another shape or no disc.
-
-    Example:
-        >>> grey = np.full((5, 6), 255)
-        >>> grey[1:4, 2:5] = 128
-        >>> disc_center(grey)
-        (2.0, 3.0)
+    The same as :func:`grata_monai.imaging.disc_center`, also for tensors on any device.
     """
-    array = np.asarray(convert_to_numpy(mask))
-    if array.ndim == 3 and array.shape[0] == 1:
-        array = array[0]
-    if array.ndim != 2:
-        raise ValueError(
-            f"A grey mask must have the shape (height, width) or (1, height, width). "
-            f"Got {array.shape}."
-        )
-    regions = regionprops(label_components(array < BACKGROUND_GREY))
-    if not regions:
-        raise ValueError("The mask has no disc: every pixel is background (255).")
-    row, column = max(regions, key=lambda region: region.area).centroid
-    return float(row), float(column)
+    return imaging.disc_center(convert_to_numpy(mask))
 
 
 class DecodeFundusLabel(Transform):

@@ -13,14 +13,12 @@ import nibabel
 import numpy as np
 import numpy.typing as npt
 from monai.transforms.transform import MapTransform
-from PIL import Image
 
 from grata_monai._checks import check_choice
 from grata_monai._files import atomic_path
+from grata_monai.imaging import draw_overlay, read_mask, read_photograph, split_grey, write_png
 from grata_monai.transforms._tracking import ImageArray
-from grata_monai.transforms.labels import BACKGROUND_GREY, CUP_GREY, encode_fundus_label, label_map
-from grata_monai.transforms.overlay import draw_overlay
-from grata_monai.transforms.reading import read_mask, read_photograph
+from grata_monai.transforms.labels import encode_fundus_label, label_map
 
 _EXTENSIONS = {"png": ".png", "nifti": ".nii.gz"}
 _ENCODERS = {"labels": label_map, "authors": encode_fundus_label}
@@ -124,12 +122,13 @@ class SaveSegmentationd(MapTransform):
                 f"{photograph.shape[:2]} (rows, columns); apply Invertd before SaveSegmentationd."
             )
         if "png" in paths:
-            _write_png(_ENCODERS[self.encoding](prediction), paths["png"])
+            write_png(_ENCODERS[self.encoding](prediction), paths["png"], compress_level=1)
         if "nifti" in paths:
             _write_nifti(labels, paths["nifti"])
         if "overlay" in paths:
             truth = None if mask is None else _read_truth(mask)
-            _write_png(draw_overlay(photograph, labels, truth), paths["overlay"])
+            overlay = draw_overlay(photograph, labels, truth)
+            write_png(overlay, paths["overlay"], compress_level=1)
 
     def _folder(self, photograph: Path) -> Path:
         if self.root_dir is None:
@@ -164,14 +163,7 @@ def _file_name(item: Mapping[Hashable, object], key: str) -> str | None:
 
 def _read_truth(path: str) -> npt.NDArray[np.uint8]:
     """Return the label map of a grey mask."""
-    grey = np.asarray(read_mask(path))
-    return label_map(np.stack([grey < BACKGROUND_GREY, grey == CUP_GREY]))
-
-
-def _write_png(pixels: npt.NDArray[np.uint8], path: Path) -> None:
-    with atomic_path(path) as temporary:
-        # PIL's default level takes seconds for an outlined photograph and saves a few percent
-        Image.fromarray(pixels).save(temporary, compress_level=1)
+    return label_map(split_grey(np.asarray(read_mask(path))))
 
 
 def _write_nifti(labels: npt.NDArray[np.uint8], path: Path) -> None:

@@ -25,12 +25,14 @@ ROWS = {
     "networks": 1,
     "transforms": 1,
     "functional": 0,
+    "imaging": 0,
     "_checks": 0,
     "_files": 0,
 }
-SIDEWAYS = {("handlers", "inferers"), ("data", "transforms")}
+SIDEWAYS = {("handlers", "inferers"), ("imaging", "_files")}
 FORBIDDEN = {
     "functional": {"monai", "ignite", "os", "pathlib", "random"},
+    "imaging": {"torch", "monai", "ignite", "click"},
     "_checks": {"torch", "monai"},
     "_files": {"torch", "monai"},
     "objectives": {"monai", "ignite"},

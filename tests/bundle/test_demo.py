@@ -4,13 +4,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from grata_monai.bundle.contact_sheet import GAP, HEADER, draw_contact_sheet
 from grata_monai.bundle.demo import METHODS, Demo, verdict
 from grata_monai.cli.main import main
 
@@ -32,26 +30,6 @@ def test_verdict_names_the_winners_whoever_they_are():
     assert "Far: 70.0 without adaptation (-20.0 to home); best: TENT, GraTa with 81.0" in far
     assert "TENT +0.80, GraTa +0.75." in far
     assert "Near: 88.0 without adaptation (-2.0 to home); best: No Adapt with 88.0 (+0.0)" in near
-
-
-def test_contact_sheet_puts_pictures_in_their_places(tmp_path):
-    files = []
-    for value in range(6):
-        files.append(tmp_path / f"{value}.png")
-        Image.new("RGB", (10, 10), (40 * value, 0, 0)).save(files[-1])
-    sheet = tmp_path / "sheet.png"
-    draw_contact_sheet([files[:3], files[3:]], titles=["a", "b", "c"], path=sheet, tile=20)
-    pixels = np.asarray(Image.open(sheet))
-    step = 20 + GAP
-    for value in range(6):
-        row, column = divmod(value, 3)
-        y, x = HEADER + GAP + row * step + 10, GAP + column * step + 10
-        assert pixels[y, x].tolist() == [40 * value, 0, 0]
-
-
-def test_contact_sheet_without_rows(tmp_path):
-    with pytest.raises(ValueError, match="needs rows of 2 pictures"):
-        draw_contact_sheet([], titles=["a", "b"], path=tmp_path / "sheet.png")
 
 
 @pytest.mark.slow

@@ -13,9 +13,9 @@ from monai.engines import SupervisedEvaluator
 from monai.transforms import Activationsd, AsDiscreted, Compose, Invertd
 from PIL import Image
 
+from grata_monai.imaging.overlay import CUP_COLOR, DISC_COLOR, TRUTH_COLOR, draw_overlay
 from grata_monai.transforms.fundus import fundus_preprocessing
 from grata_monai.transforms.outputs import SaveSegmentationd
-from grata_monai.transforms.overlay import CUP_COLOR, DISC_COLOR, TRUTH_COLOR, draw_overlay
 
 
 def prediction(folder, name="eye.png", shift=0):

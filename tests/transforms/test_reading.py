@@ -12,7 +12,7 @@ import torch
 from monai.data import MetaTensor, list_data_collate, set_track_meta
 from PIL import Image
 
-from grata_monai.transforms.reading import LoadFundusd, read_mask, read_photograph
+from grata_monai.transforms import LoadFundusd, read_mask, read_photograph
 
 PIXELS = np.random.RandomState(3).randint(0, 256, (6, 9, 3)).astype(np.uint8)
 GREY = PIXELS[..., 0]

@@ -1,0 +1,68 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""Read ophthalmic photographs from DICOM files (``pip install 'grata-monai[dicom]'``)."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+DICOM_SUFFIXES = (".dcm", ".dicom")
+_MAGIC_AT, _MAGIC = 128, b"DICM"
+
+
+def is_dicom(source: Path | bytes) -> bool:
+    """Tell by its first bytes whether a file (or its content) is DICOM."""
+    if isinstance(source, bytes):
+        head = source[: _MAGIC_AT + len(_MAGIC)]
+    elif source.suffix.lower() in DICOM_SUFFIXES:
+        with source.open("rb") as file:
+            head = file.read(_MAGIC_AT + len(_MAGIC))
+    else:
+        return False
+    return head[_MAGIC_AT:] == _MAGIC
+
+
+def read_dicom(source: Path | bytes) -> Image.Image:
+    """Return the one frame of a DICOM photograph as RGB or grey, 8 bits per channel.
+
+    Grey levels of more bits are scaled by the file's own "Bits Stored". Lossy JPEG frames are
+    decoded, color spaces converted to RGB.
+
+    Raises:
+        ValueError: If pydicom is not installed, or the file holds several frames, no pixels or
+            pixels that cannot be decoded.
+    """
+    try:
+        import pydicom
+        from pydicom.errors import InvalidDicomError
+        from pydicom.pixels import pixel_array
+    except ImportError as error:
+        raise ValueError(
+            "it is a DICOM file, which needs pydicom; pip install 'grata-monai[dicom]'"
+        ) from error
+    try:
+        dataset = pydicom.dcmread(io.BytesIO(source) if isinstance(source, bytes) else source)
+        frames = int(dataset.get("NumberOfFrames") or 1)
+        if frames != 1:
+            raise ValueError(f"it holds {frames} frames; export the one photograph wanted")
+        array = np.asarray(pixel_array(dataset))
+        bits = int(dataset.get("BitsStored") or 8)
+        inverted = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+    except (
+        InvalidDicomError,
+        AttributeError,
+        KeyError,
+        RuntimeError,
+        NotImplementedError,
+    ) as error:
+        raise ValueError(f"it is not a DICOM image that pydicom can decode ({error})") from error
+    if array.ndim == 4 and array.shape[0] == 1:
+        array = array[0]
+    if bits > 8:
+        array = (array.astype(np.int64) * 255 + (1 << (bits - 1))) // ((1 << bits) - 1)
+    array = np.clip(array, 0, 255).astype(np.uint8)
+    return Image.fromarray(255 - array if inverted else array)
