@@ -17,7 +17,9 @@ ROWS = {
     "handlers": 4,
     "inferers": 4,
     "training": 4,
+    "preparation": 3,
     "adapters": 3,
+    "localization": 2,
     "objectives": 2,
     "state": 2,
     "data": 1,
@@ -41,6 +43,8 @@ FORBIDDEN = {
     "networks": {"ignite", "click"},
     "transforms": {"ignite", "click"},
     "data": {"ignite", "click", "torch"},
+    "localization": {"ignite", "click"},
+    "preparation": {"ignite", "click", "torch", "monai"},
     "inferers": {"ignite", "click"},
     "handlers": {"click"},
 }

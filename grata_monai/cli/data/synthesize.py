@@ -1,6 +1,6 @@
 # Copyright (c) grata_monai authors
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that make and prepare data: ``grata-monai data ...``."""
+"""``grata-monai data synthesize``: paint synthetic fundus domains."""
 
 from __future__ import annotations
 
@@ -9,12 +9,7 @@ from pathlib import Path
 import click
 
 
-@click.group()
-def data() -> None:
-    """Make and prepare fundus data."""
-
-
-@data.command()
+@click.command()
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--domain",
