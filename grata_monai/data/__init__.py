@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from grata_monai.data._datalist_csv import FundusItem, listed_domains
+from grata_monai.data._image_files import IMAGE_SUFFIXES, natural_key
 from grata_monai.data._usable import usable_items
 from grata_monai.data.datalists import fundus_datalist, has_labels, split_datalist
 from grata_monai.data.domains import DOMAINS, FundusDomain, domain
@@ -14,9 +15,11 @@ from grata_monai.data.synthetic_domains import (
     SyntheticDomain,
     synthetic_domain,
 )
+from grata_monai.data.synthetic_photograph import paint_photograph
 
 __all__ = [
     "DOMAINS",
+    "IMAGE_SUFFIXES",
     "SYNTHETIC_DOMAINS",
     "FundusDomain",
     "FundusItem",
@@ -25,7 +28,9 @@ __all__ = [
     "fundus_datalist",
     "has_labels",
     "listed_domains",
+    "natural_key",
     "paint_fundus",
+    "paint_photograph",
     "split_datalist",
     "synthetic_domain",
     "usable_items",

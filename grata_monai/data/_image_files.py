@@ -40,7 +40,7 @@ def find_images(folder: Path) -> list[Path]:
         results = {"predictions"} if "trace.csv" in files else set()
         folders[:] = [n for n in folders if not _is_skipped_folder(n) and n not in results]
         found.extend(path for path in (Path(parent, name) for name in files) if is_image_name(path))
-    return sorted(found, key=lambda path: _natural_key(path.relative_to(folder)))
+    return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
 
 
 def find_mask(image: Path, root: Path) -> Path | None:
@@ -95,8 +95,13 @@ def _is_skipped_folder(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX" or name.lower() in _MASK_FOLDERS
 
 
-def _natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
-    """Return a sort key that compares the numbers in a path as numbers."""
-    pieces = re.split(r"([0-9]+)", path.as_posix())
+def natural_key(text: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Return a sort key that compares the numbers in a name or path as numbers.
+
+    Example:
+        >>> sorted(["10.png", "2.png"], key=natural_key)
+        ['2.png', '10.png']
+    """
+    pieces = re.split(r"([0-9]+)", text)
     key = [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece.lower()) for piece in pieces]
-    return key, path.as_posix()
+    return key, text

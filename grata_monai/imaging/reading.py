@@ -20,7 +20,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
 from grata_monai.imaging.dicom import is_dicom, read_dicom
 
@@ -56,17 +56,34 @@ Readable: TypeAlias = str | os.PathLike[str] | ImageSource
 _Result = TypeVar("_Result")
 
 
-def read_photograph(source: Readable) -> Image.Image:
+def read_photograph(source: Readable, *, follow_exif: bool | None = None) -> Image.Image:
     """Read a photograph as 8-bit RGB.
 
     Grey, palette and CMYK images are converted, transparency is dropped, 16-bit grey levels are
     scaled to 8 bits (65535 becomes 255). DICOM files need ``pip install 'grata-monai[dicom]'``.
 
+    Args:
+        source: Path, or a file in memory.
+        follow_exif: Whether to turn the photograph as its EXIF orientation says; None takes the
+            pixels as stored and logs a warning.
+
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is not an image that can be read; the message names it.
     """
-    return _read(source, "photograph", _to_rgb)
+
+
+    def convert(image: Image.Image) -> Image.Image:
+        orientation = _orientation(image)
+        if orientation != 1 and follow_exif is None:
+            logger.warning(
+                "%s has an EXIF orientation, which is not followed: rows and columns are as "
+                "stored. Rotate the file's pixels if masks were drawn on the rotated image.",
+                _name(source),
+            )
+        return _to_rgb(ImageOps.exif_transpose(image) if follow_exif else image)
+
+    return _read(source, "photograph", convert)
 
 
 def read_mask(source: Readable) -> Image.Image:
@@ -119,6 +136,10 @@ def exif_orientation(source: Readable) -> int:
         return 1
 
 
+def _name(source: Readable) -> str:
+    return source.name if isinstance(source, ImageSource) else os.fspath(source)
+
+
 def _open(source: Readable) -> Image.Image:
     if isinstance(source, ImageSource):
         return Image.open(io.BytesIO(source.data))
@@ -127,21 +148,14 @@ def _open(source: Readable) -> Image.Image:
 
 def _read(source: Readable, kind: str, convert: Callable[[Image.Image], _Result]) -> _Result:
     """Open and convert a file, with one form of message for all that can go wrong."""
-    in_memory = isinstance(source, ImageSource)
-    name = source.name if isinstance(source, ImageSource) else os.fspath(source)
-    if not in_memory and not Path(name).exists():
-        raise FileNotFoundError(f"The {kind} {name} does not exist.")
+    name = _name(source)
     data = source.data if isinstance(source, ImageSource) else Path(name)
+    if isinstance(data, Path) and not data.exists():
+        raise FileNotFoundError(f"The {kind} {name} does not exist.")
     try:
         if is_dicom(data):
             return convert(read_dicom(data))
         with _open(source) as image:
-            if kind == "photograph" and _orientation(image) != 1:
-                logger.warning(
-                    "%s has an EXIF orientation, which is not followed: rows and columns are as "
-                    "stored. Rotate the file's pixels if masks were drawn on the rotated image.",
-                    name,
-                )
             return convert(image)
     except UNREADABLE as error:
         raise ValueError(f"Cannot read the {kind} {name}: {error}") from error

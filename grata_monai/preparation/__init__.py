@@ -4,4 +4,54 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from grata_monai.preparation.archives import ArchiveLimits
+from grata_monai.preparation.drishti_gs import DrishtiGS
+from grata_monai.preparation.generic import Generic
+from grata_monai.preparation.official import official_stems
+from grata_monai.preparation.origa import Origa
+from grata_monai.preparation.pasting import paste_folder
+from grata_monai.preparation.pipeline import Outcome, PrepareOptions, prepare
+from grata_monai.preparation.problems import Problem, describe_problems
+from grata_monai.preparation.raw_dataset import RawDataset
+from grata_monai.preparation.ready_made import (
+    RIM_ONE_DL_WARNING,
+    AuthorsFundus,
+    DofeFundus,
+    RimOneDl,
+    recognize,
+)
+from grata_monai.preparation.records import Placement, Record, read_placements
+from grata_monai.preparation.refuge import RefugeTraining, RefugeValid
+from grata_monai.preparation.region import RegionOptions, paste_back
+from grata_monai.preparation.rim_one_r3 import RimOneR3
+from grata_monai.preparation.sources import RawFile, open_raw
+
+__all__ = [
+    "RIM_ONE_DL_WARNING",
+    "ArchiveLimits",
+    "AuthorsFundus",
+    "DofeFundus",
+    "DrishtiGS",
+    "Generic",
+    "Origa",
+    "Outcome",
+    "Placement",
+    "PrepareOptions",
+    "Problem",
+    "RawDataset",
+    "RawFile",
+    "Record",
+    "RefugeTraining",
+    "RefugeValid",
+    "RegionOptions",
+    "RimOneDl",
+    "RimOneR3",
+    "describe_problems",
+    "official_stems",
+    "open_raw",
+    "paste_back",
+    "paste_folder",
+    "prepare",
+    "read_placements",
+    "recognize",
+]

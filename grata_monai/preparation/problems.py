@@ -32,6 +32,26 @@ class Problem:
         return f"{self.file}: {self.what}{detail}. {self.cure}"
 
 
+class FileError(Exception):
+    """Raised by code that looks into one file and does not know its name for the user.
+
+    Args:
+        what: As of :class:`Problem`.
+        cure: As of :class:`Problem`.
+        detail: As of :class:`Problem`.
+    """
+
+    def __init__(self, what: str, cure: str, detail: str = "") -> None:
+        super().__init__(what, cure, detail)
+        self.what = what
+        self.cure = cure
+        self.detail = detail
+
+    def of(self, file: str) -> Problem:
+        """Return the problem of a file."""
+        return Problem(file, self.what, self.cure, self.detail)
+
+
 def describe_problems(problems: Iterable[Problem]) -> str:
     """Return a text that groups the files by what is wrong with them and how to cure it.
 

@@ -1,0 +1,141 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""Read a table of pairs: which mask belongs to which photograph, from any system's paths."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from grata_monai.preparation.problems import FileError, Problem
+from grata_monai.preparation.raw_dataset import Found, RawItem
+from grata_monai.preparation.sources import RawFile
+
+_MASK_COLUMNS = (("mask",), ("disc", "cup"))
+_DRIVE = re.compile(r"^[A-Za-z]:")
+
+
+def read_pair_table(
+    table: str | os.PathLike[str], files: Sequence[RawFile], *, masks: bool = True
+) -> Found:
+    """Pair files as a CSV says.
+
+    A path is looked up by its end: the file whose path agrees with it over the most folders. So
+    absolute paths of another computer do, with slashes or backslashes, and the case of letters
+    does not matter.
+
+    Args:
+        table: CSV with the columns image and mask, or image, disc and cup; if wanted also split,
+            center_row and center_col.
+        files: The files of the download.
+        masks: Whether to take the masks.
+
+    Raises:
+        ValueError: If it is no such table.
+        FileNotFoundError: If it does not exist.
+    """
+    path = Path(table)
+    frame = _read(path)
+    columns = next((names for names in _MASK_COLUMNS if set(names) <= set(frame.columns)), ())
+    if masks and not columns:
+        raise ValueError(
+            f"{path} has no column 'mask', nor 'disc' and 'cup'. Add them, or prepare photographs "
+            "alone with --no-masks."
+        )
+    index: dict[str, list[RawFile]] = {}
+    for file in files:
+        index.setdefault(file.path.rsplit("/", 1)[-1].lower(), []).append(file)
+    items: list[RawItem] = []
+    problems: list[Problem] = []
+    seen: dict[str, int] = {}
+    for line, row in enumerate(frame.to_dict("records"), 2):
+        where = f"{path}, line {line}"
+        try:
+            item = _item(row, columns if masks else (), index)
+            if seen.setdefault(item.name.lower(), line) != line:
+                raise FileError(
+                    "another row has a photograph of the same name",
+                    "Remove one of the rows, or rename one of the photographs.",
+                    f"line {seen[item.name.lower()]}",
+                )
+        except FileError as error:
+            problems.append(error.of(where))
+        else:
+            items.append(item)
+    items.sort(key=lambda item: ("train", "test", "").index(item.split))
+    return Found(items, problems)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"{path} is not a CSV file in UTF-8: {error}") from error
+    frame.columns = [str(name).strip().lower() for name in frame.columns]
+    if "image" not in frame.columns or frame.empty:
+        raise ValueError(
+            f"{path} must have a header with the column 'image' and a row per photograph. "
+            f"Found: {', '.join(map(str, frame.columns)) or 'nothing'}."
+        )
+    return frame
+
+
+def _item(
+    row: Mapping[Any, Any], columns: Sequence[str], index: Mapping[str, list[RawFile]]
+) -> RawItem:
+    image = _look_up(str(row["image"]), "image", index)
+    masks = tuple(_look_up(str(row[column]), column, index) for column in columns)
+    split = str(row.get("split", "")).strip().lower()
+    if split not in {"", "train", "test"}:
+        raise FileError("the split must be train, test or empty", "Correct the row.", repr(split))
+    return RawItem(image.stem, split, image, masks, _center(row))
+
+
+def _look_up(value: str, column: str, index: Mapping[str, list[RawFile]]) -> RawFile:
+    wanted = _DRIVE.sub("", value.strip()).replace("\\", "/").strip("/").lower().split("/")
+    candidates = index.get(wanted[-1], [])
+    if not wanted[-1]:
+        raise FileError(f"the column '{column}' is empty", "Fill it in, or remove the row.")
+    if not candidates:
+        raise FileError(
+            f"the file in the column '{column}' is not among the raw files",
+            "Correct the path, or give the folder that holds it as --raw.",
+            value,
+        )
+    agreement = [_shared_end(file.path.lower().split("/"), wanted) for file in candidates]
+    best = [
+        file for file, count in zip(candidates, agreement, strict=True) if count == max(agreement)
+    ]
+    if len(best) > 1:
+        raise FileError(
+            f"several files fit the path in the column '{column}'",
+            "Give more of its folders.",
+            ", ".join(file.location for file in best[:3]),
+        )
+    return best[0]
+
+
+def _shared_end(one: Sequence[str], other: Sequence[str]) -> int:
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return next((count for count, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+def _center(row: Mapping[Any, Any]) -> tuple[float, float] | None:
+    cells = [str(row.get(name, "")).strip() for name in ("center_row", "center_col")]
+    if not any(cells):
+        return None
+    try:
+        center = (float(cells[0]), float(cells[1]))
+    except ValueError:
+        center = (math.nan, math.nan)
+    if not all(math.isfinite(value) for value in center):
+        raise FileError(
+            "the center needs a number in both center_row and center_col", "Correct the row."
+        )
+    return center

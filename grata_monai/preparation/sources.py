@@ -1,0 +1,168 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""The files of a raw download, in folders or zip archives, in any nesting."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from grata_monai.data import natural_key
+from grata_monai.preparation.archives import (
+    DEFAULT_LIMITS,
+    ArchiveLimits,
+    copy_member,
+    inner_archives,
+    is_zip,
+    list_members,
+    read_member,
+    safe_name,
+)
+
+_JUNK_FOLDERS = frozenset({"__macosx"})
+_JUNK_FILES = frozenset({"thumbs.db", "desktop.ini", ".ds_store"})
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """A file of a raw download.
+
+    Args:
+        path: Where it lies in the download, with slashes.
+        container: The file itself, or the archive that it is in.
+        member: Its name in the archive; None for a file by itself.
+        size: Bytes.
+        stamp: Changes when the content does: modification time or checksum.
+    """
+
+    path: str
+    container: Path
+    member: str | None
+    size: int
+    stamp: str
+
+    @property
+    def stem(self) -> str:
+        """Name without folder and extension."""
+        return PurePosixPath(self.path).stem
+
+    @property
+    def suffix(self) -> str:
+        """Extension in lower case, with its dot."""
+        return PurePosixPath(self.path).suffix.lower()
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Names of the folders and archives it lies in, outermost first, in lower case."""
+        parts = PurePosixPath(self.path).parts[:-1]
+        return tuple(part.lower().removesuffix(".zip") for part in parts)
+
+    @property
+    def location(self) -> str:
+        """How messages name the file."""
+        return str(self.container) if self.member is None else self.path
+
+    def read(self) -> bytes:
+        """Return the content.
+
+        Raises:
+            OSError: If it cannot be read, or is broken in its archive.
+        """
+        if self.member is None:
+            return self.container.read_bytes()
+        return read_member(self.container, self.member)
+
+
+@contextmanager
+def open_raw(
+    sources: Sequence[str | os.PathLike[str]], *, limits: ArchiveLimits = DEFAULT_LIMITS
+) -> Iterator[list[RawFile]]:
+    """List the files of a download; archives in archives are copied to a temporary folder.
+
+    Litter of other systems (``__MACOSX``, ``Thumbs.db``, hidden files) is left out.
+
+    Args:
+        sources: Folders and zip archives.
+        limits: What archives must keep to.
+
+    Yields:
+        The files in natural order. Files in folders come before those in archives.
+
+    Raises:
+        FileNotFoundError: If a source does not exist.
+        ValueError: If a source is neither, or an archive cannot be trusted or read.
+    """
+    with tempfile.TemporaryDirectory(prefix="grata-raw-") as scratch:
+        files: list[RawFile] = []
+        for source in sources:
+            path = Path(source).expanduser()
+            if not path.exists():
+                raise FileNotFoundError(f"{path} does not exist. Give a folder or a zip archive.")
+            if path.is_dir():
+                files.extend(_walk(path, Path(scratch), limits))
+            elif is_zip(path):
+                files.extend(_members(path, path.name, Path(scratch), limits, depth=1))
+            else:
+                raise ValueError(
+                    f"{path} is neither a folder nor a complete zip archive. Other archives (rar, "
+                    "7z, tar) have to be unpacked first; a broken download has to be repeated."
+                )
+        files.sort(key=lambda file: (file.member is not None, natural_key(file.path)))
+        yield files
+
+
+def _walk(root: Path, scratch: Path, limits: ArchiveLimits) -> Iterator[RawFile]:
+    """Yield the files of a folder; links to folders are followed, each real folder once."""
+    seen: set[str] = set()
+    for parent, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not _is_junk_folder(name))
+        for name in names:
+            path = Path(parent, name)
+            if _is_junk(name) or not path.is_file():
+                continue
+            inside = path.relative_to(root).as_posix()
+            if path.suffix.lower() == ".zip" and is_zip(path):
+                yield from _members(path, inside, scratch, limits, depth=1)
+            else:
+                status = path.stat()
+                yield RawFile(inside, path, None, status.st_size, str(status.st_mtime_ns))
+
+
+def _members(
+    archive: Path, prefix: str, scratch: Path, limits: ArchiveLimits, *, depth: int
+) -> Iterator[RawFile]:
+    """Yield the files of an archive as if it was a folder."""
+    infos = list_members(archive, limits)
+    inner = {info.filename for info in inner_archives(infos)}
+    for info in infos:
+        name = safe_name(info)
+        parts = PurePosixPath(name).parts
+        if _is_junk(parts[-1]) or any(_is_junk_folder(part) for part in parts[:-1]):
+            continue
+        path = f"{prefix}/{name}"
+        if info.filename not in inner:
+            yield RawFile(path, archive, info.filename, info.file_size, f"{info.CRC:08x}")
+        elif depth < limits.depth:
+            handle, copy = tempfile.mkstemp(suffix=".zip", dir=scratch)
+            os.close(handle)
+            copy_member(archive, info.filename, Path(copy))
+            if is_zip(Path(copy)):
+                yield from _members(Path(copy), path, scratch, limits, depth=depth + 1)
+
+
+def _is_junk(name: str) -> bool:
+    lower = name.lower()
+    return lower.startswith(".") or lower in _JUNK_FILES or lower.endswith("zone.identifier")
+
+
+def _is_junk_folder(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _JUNK_FOLDERS
