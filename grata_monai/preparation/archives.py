@@ -57,28 +57,32 @@ def is_zip(path: Path) -> bool:
     return path.is_file() and zipfile.is_zipfile(path)
 
 
-def list_members(path: Path, limits: ArchiveLimits = DEFAULT_LIMITS) -> list[zipfile.ZipInfo]:
+def list_members(
+    path: Path, limits: ArchiveLimits = DEFAULT_LIMITS, *, name: str = ""
+) -> list[zipfile.ZipInfo]:
     """Return the files in an archive; folders and symbolic links are left out.
 
     Args:
         path: The archive.
         limits: What it must keep to.
+        name: What messages call it; its path by default.
 
     Raises:
         ValueError: If it cannot be read, is encrypted, has unsafe paths or exceeds the limits.
     """
-    with _opened(path) as archive:
+    name = name or str(path)
+    with _opened(path, name) as archive:
         infos = [info for info in archive.infolist() if not info.is_dir()]
-    _check_totals(path, infos, limits)
+    _check_totals(name, infos, limits)
     for info in infos:
         if _UNSAFE.search(safe_name(info)):
             raise ValueError(
-                f"{path} holds a file with an unsafe path, {info.filename!r}. Nothing of it was "
+                f"{name} holds a file with an unsafe path, {info.filename!r}. Nothing of it was "
                 "read; get the archive from its owners again."
             )
         if info.flag_bits & 1:
             raise ValueError(
-                f"{path} is encrypted. Unpack it with its password and give the folder."
+                f"{name} is encrypted. Unpack it with its password and give the folder."
             )
     return [info for info in infos if not _is_link(info)]
 
@@ -108,7 +112,7 @@ def copy_member(path: Path, member: str, target: Path) -> None:
         ValueError: If it cannot be read.
         OSError: If the target cannot be written.
     """
-    with _opened(path) as archive:
+    with _opened(path, str(path)) as archive:
         try:
             with archive.open(member) as source, target.open("wb") as file:
                 shutil.copyfileobj(source, file, 1 << 20)
@@ -117,19 +121,19 @@ def copy_member(path: Path, member: str, target: Path) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+def _opened(path: Path, name: str) -> Iterator[zipfile.ZipFile]:
     """Open an archive; what is wrong with it becomes a ValueError that names it."""
     try:
         archive = zipfile.ZipFile(path)
     except _BROKEN as error:
         raise ValueError(
-            f"{path} is not a complete zip archive ({error}). Download it again."
+            f"{name} is not a complete zip archive ({error}). Download it again."
         ) from error
     with archive:
         yield archive
 
 
-def _check_totals(path: Path, infos: list[zipfile.ZipInfo], limits: ArchiveLimits) -> None:
+def _check_totals(name: str, infos: list[zipfile.ZipInfo], limits: ArchiveLimits) -> None:
     total = sum(info.file_size for info in infos)
     packed = sum(info.compress_size for info in infos)
     too_big = [info for info in infos if info.file_size > limits.member_bytes]
@@ -145,7 +149,7 @@ def _check_totals(path: Path, infos: list[zipfile.ZipInfo], limits: ArchiveLimit
         reason = f"{total / GIB:.1f} GiB of files in {packed / GIB:.3f} GiB"
     if reason:
         raise ValueError(
-            f"{path} holds {reason}: that is not how image archives look. If you trust it, unpack "
+            f"{name} holds {reason}: that is not how image archives look. If you trust it, unpack "
             "it yourself and give the folder."
         )
 

@@ -130,7 +130,7 @@ def _walk(root: Path, scratch: Path, limits: ArchiveLimits) -> Iterator[RawFile]
             if _is_junk(name) or not path.is_file():
                 continue
             inside = path.relative_to(root).as_posix()
-            if path.suffix.lower() == ".zip" and is_zip(path):
+            if path.suffix.lower() == ".zip":
                 yield from _members(path, inside, scratch, limits, depth=1)
             else:
                 status = path.stat()
@@ -141,7 +141,12 @@ def _members(
     archive: Path, prefix: str, scratch: Path, limits: ArchiveLimits, *, depth: int
 ) -> Iterator[RawFile]:
     """Yield the files of an archive as if it was a folder."""
-    infos = list_members(archive, limits)
+    if depth > limits.depth:
+        raise ValueError(
+            f"{prefix} is an archive in more than {limits.depth - 1} others. Unpack the outer ones "
+            "and give the folder."
+        )
+    infos = list_members(archive, limits, name=str(archive) if depth == 1 else prefix)
     inner = {info.filename for info in inner_archives(infos)}
     for info in infos:
         name = safe_name(info)
@@ -151,12 +156,11 @@ def _members(
         path = f"{prefix}/{name}"
         if info.filename not in inner:
             yield RawFile(path, archive, info.filename, info.file_size, f"{info.CRC:08x}")
-        elif depth < limits.depth:
+        else:
             handle, copy = tempfile.mkstemp(suffix=".zip", dir=scratch)
             os.close(handle)
             copy_member(archive, info.filename, Path(copy))
-            if is_zip(Path(copy)):
-                yield from _members(Path(copy), path, scratch, limits, depth=depth + 1)
+            yield from _members(Path(copy), path, scratch, limits, depth=depth + 1)
 
 
 def _is_junk(name: str) -> bool:

@@ -140,6 +140,8 @@ class DomainStore:
         kept = {name for record in records for name in record.files}
         for name in {name for record in old for name in record.files} - kept:
             (self.root / name).unlink(missing_ok=True)
+        for path in self.folder.rglob(".*.png"):  # a killed process was writing them
+            path.unlink(missing_ok=True)
         (self.folder / _JOURNAL).unlink(missing_ok=True)
 
     def write_problems(self, problems: Sequence[Problem]) -> Path | None:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from grata_monai.preparation import official_stems
+
 HEIGHT, WIDTH = 96, 120
 
 
@@ -33,21 +35,24 @@ def save(pixels, path, **options):
     return path
 
 
+TRAINING = frozenset(int(stem[-3:]) for stem in official_stems("Drishti_GS")["train"])
+
+
 class Drishti:
     """A folder in the layout of Drishti-GS1 with a few of its eyes."""
 
     NUMBERS = (2, 4, 1, 3)  # two of the training set, two of the test set
 
-    def __init__(self, root):
+    def __init__(self, root, numbers=NUMBERS):
         self.root = root
-        for number in self.NUMBERS:
+        for number in numbers:
             disc, cup = disc_and_cup(number)
             save(photograph(number), self.image(number))
             for part, region in (("OD", disc), ("cup", cup)):
                 save(np.where(region, 255, 0).astype(np.uint8), self.mask(number, part))
 
     def _split(self, number):
-        return "Training" if number in {2, 4} else "Test"
+        return "Training" if number in TRAINING else "Test"
 
     def image(self, number):
         return self.root / self._split(number) / "Images" / f"drishtiGS_{number:03d}.png"

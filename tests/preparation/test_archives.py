@@ -122,7 +122,8 @@ def test_archives_in_archives_end_somewhere(tmp_path):
             archive.writestr(name, content)
         content, name = buffer.getvalue(), f"{depth}.zip"
     (tmp_path / "deep.zip").write_bytes(content)
-    assert listed(tmp_path / "deep.zip") == {}
+    with pytest.raises(ValueError, match=r"1\.zip is an archive in more than 2 others"):
+        listed(tmp_path / "deep.zip")
 
 
 def test_encrypted_and_broken_archives(tmp_path):
@@ -138,6 +139,14 @@ def test_encrypted_and_broken_archives(tmp_path):
     )
     with pytest.raises(ValueError, match=r"half\.zip is neither a folder nor a complete zip"):
         listed(tmp_path / "half.zip")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "half.zip").rename(folder / "half.zip")
+    with pytest.raises(ValueError, match=r"half\.zip is not a complete zip archive"):
+        listed(folder)
+    outer = pack(tmp_path / "outer.zip", {"in/half.zip": (folder / "half.zip").read_bytes()})
+    with pytest.raises(ValueError, match=r"^outer\.zip/in/half\.zip is not a complete zip"):
+        listed(outer)
 
 
 def test_a_broken_member_names_the_archive(tmp_path):
