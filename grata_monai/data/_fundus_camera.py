@@ -13,6 +13,7 @@ from PIL import Image
 from scipy import ndimage
 
 from grata_monai.data._fundus_styles import CameraStyle, draw_in
+from grata_monai.data._fundus_view import picture_places
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +27,8 @@ def photograph(
     generator: np.random.Generator,
     *,
     nasal_side: int,
+    extent: float = 1.0,
+    field: NDArray[np.float32] | None = None,
 ) -> NDArray[np.uint8]:
     """Return the photograph that a camera takes of a painted eye.
 
@@ -35,20 +38,25 @@ def photograph(
         generator: Source of this shot's settings and of the noise.
         nasal_side: -1 if the nasal side is on the left of the picture, 1 if on the right; there
             the border of the field of view comes in, for photographs are centered on the fovea.
+        extent: Side of the picture in region sides, see
+            :class:`~grata_monai.data._fundus_view.View`.
+        field: ``(S, S)``, 1 inside the field of view and 0 outside; ``None`` for the border that
+            the camera's style asks for.
     """
     size = picture.shape[-1]
-    places = ((np.arange(size, dtype=np.float32) + 0.5) / size - 0.5).astype(np.float32)
+    places = picture_places(size)
     rows, columns = places[:, None], places[None, :]
     # All settings of the shot are drawn before any pixel changes, so that the settings do not
     # depend on the picture's size.
     light = _draw_light(camera, rows, columns, generator)
     haze = draw_in(generator, camera.haze)
-    blur = draw_in(generator, camera.blur) * size
+    blur = draw_in(generator, camera.blur) * size / extent
     saturation = draw_in(generator, camera.saturation)
     gains = np.asarray([draw_in(generator, gain) for gain in camera.gains], dtype=np.float32)
     gamma = draw_in(generator, camera.gamma)
     noise = draw_in(generator, camera.noise)
     edge = _draw_field_edge(camera, rows, columns * -nasal_side, generator)
+    edge = edge if field is None else field
     quality = camera.jpeg_quality and int(generator.integers(*camera.jpeg_quality, endpoint=True))
 
     image = picture * light

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from grata_monai.data._fundus_vessels import draw_vessels, grow_vessels
+from grata_monai.data._fundus_vessels import FOVEA, draw_vessels, grow_vessels
+from grata_monai.data._fundus_view import REGION, View
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,22 +37,33 @@ class _Scene:
     """What every layer of the picture needs to know about the pixels.
 
     Args:
-        rows: Row of each pixel in image sides, the origin in the center; shape ``(S, 1)``.
+        view: The part of the eye that is painted.
+        rows: Row of each pixel in region sides; shape ``(S, 1)``.
         columns: Column of each pixel, growing temporally; shape ``(1, S)``.
         disc: Position of each pixel relative to the disc; shape ``(S, S)``.
         cup: Position of each pixel relative to the cup.
         pale_area: Position of each pixel relative to the pale area in the cup.
     """
 
+    view: View
     rows: NDArray[np.float32]
     columns: NDArray[np.float32]
     disc: Distances
     cup: Distances
     pale_area: Distances
 
+    @property
+    def size(self) -> int:
+        """Side of the picture in pixels."""
+        return int(self.rows.shape[0])
+
+    def texture(self, generator: np.random.Generator, per_region: int) -> NDArray[np.float32]:
+        """Return smooth noise with so many independent values along the side of the region."""
+        return smooth_field(generator, self.view.cells(per_region), self.size)
+
 
 def paint_eye(
-    anatomy: Anatomy, size: int, generator: np.random.Generator
+    anatomy: Anatomy, size: int, generator: np.random.Generator, *, view: View = REGION
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Paint one eye.
 
@@ -59,18 +71,19 @@ def paint_eye(
         anatomy: The eye.
         size: Side of the picture in pixels.
         generator: Source of the vessels and textures.
+        view: The part of the eye to paint.
 
     Returns:
         The picture, ``(3, size, size)`` from 0 (black) to about 1, and its mask,
         ``(size, size)`` with 0 = cup, 128 = rim, 255 = background.
     """
-    scene = _make_scene(anatomy, size)
+    scene = _make_scene(anatomy, size, view)
     picture = _paint_retina(anatomy, scene, generator)
     _paint_crescent(picture, anatomy, scene, generator)
     _paint_disc(picture, anatomy, scene, generator)
-    vessels = grow_vessels(anatomy, generator)
+    vessels = grow_vessels(anatomy, generator, view=view)
     for arteries, density in ((True, _ARTERY_DENSITY), (False, _VEIN_DENSITY)):
-        thickness = draw_vessels(vessels, size, arteries=arteries)
+        thickness = draw_vessels(vessels, size, arteries=arteries, view=view)
         picture *= np.exp(-thickness * _planes(density))
     mask = _paint_mask(scene)
     if anatomy.is_left:
@@ -95,10 +108,10 @@ def smoothstep(
     return np.asarray(share * share * (3.0 - 2.0 * share), dtype=np.float32)
 
 
-def _make_scene(anatomy: Anatomy, size: int) -> _Scene:
-    places = ((np.arange(size, dtype=np.float32) + 0.5) / size - 0.5).astype(np.float32)
-    rows, columns = places[:, None], places[None, :]
+def _make_scene(anatomy: Anatomy, size: int, view: View) -> _Scene:
+    rows, columns = view.pixels(size)
     return _Scene(
+        view,
         rows,
         columns,
         disc=anatomy.disc.distance(rows, columns),
@@ -111,19 +124,18 @@ def _paint_retina(
     anatomy: Anatomy, scene: _Scene, generator: np.random.Generator
 ) -> NDArray[np.float32]:
     """Paint pigment, choroidal vessels, fiber streaks, grain and the shade towards the fovea."""
-    size = scene.rows.shape[0]
-    pigment = anatomy.pigment + 0.10 * smooth_field(generator, 5, size)
-    picture = _full(size, _LIGHT_RETINA)
+    pigment = anatomy.pigment + 0.10 * scene.texture(generator, 5)
+    picture = _full(scene.size, _LIGHT_RETINA)
     _lay(picture, _DARK_RETINA, np.clip(pigment, 0.0, 1.0))
-    shade = (
-        1.0 + 0.07 * smooth_field(generator, 4, size) + 0.035 * smooth_field(generator, 40, size)
-    )
-    shade += 0.03 * smooth_field(generator, 160, size)
-    fovea = (scene.rows - 0.08) ** 2 + (scene.columns - 0.95) ** 2
+    shade = 1.0 + 0.07 * scene.texture(generator, 4) + 0.035 * scene.texture(generator, 40)
+    shade += 0.03 * scene.texture(generator, 160)
+    fovea = (scene.rows - FOVEA[0]) ** 2 + (scene.columns - FOVEA[1]) ** 2
     shade *= 1.0 - 0.35 * np.exp(-fovea / 0.18)
+    if scene.view.extent > 1.0:  # the pit in its middle is seen in whole photographs only
+        shade *= 1.0 - 0.30 * np.exp(-fovea / 0.012)
     picture *= shade
-    choroid = 1.0 - np.abs(smooth_field(generator, 22, size)) * 1.6
-    patchy = smoothstep(smooth_field(generator, 4, size), -0.6, 1.0)
+    choroid = 1.0 - np.abs(scene.texture(generator, 22)) * 1.6
+    patchy = smoothstep(scene.texture(generator, 4), -0.6, 1.0)
     _lay(picture, _CHOROID, anatomy.tessellation * patchy * np.clip(choroid, 0.0, 1.0))
     _lay(picture, _FIBERS, anatomy.fibers * _fiber_streaks(scene, generator))
     return picture
@@ -149,9 +161,8 @@ def _paint_crescent(
     generator: np.random.Generator,
 ) -> None:
     """Paint the pale parapapillary crescent and the dark pigment line at its border."""
-    size = scene.rows.shape[0]
     temporal = smoothstep(np.cos(scene.disc.angles), -0.5, 0.9)
-    ragged = 0.05 * smooth_field(generator, 24, size)
+    ragged = 0.05 * scene.texture(generator, 24)
     reach = 1.0 + (0.08 + 0.30 * anatomy.atrophy) * temporal + ragged * temporal
     inside = smoothstep(scene.disc.relative - reach, 0.05, -0.05) * temporal
     _lay(picture, _CRESCENT, 0.75 * anatomy.atrophy * inside)
@@ -166,15 +177,12 @@ def _paint_disc(
     generator: np.random.Generator,
 ) -> None:
     """Paint the rim (redder on the nasal side) and the pale cup with its pores."""
-    size = scene.rows.shape[0]
     edge = anatomy.disc_edge
     alpha = smoothstep(scene.disc.relative, 1.0 + edge, 1.0 - edge)
     glow = 0.22 * np.exp(-6.0 * np.maximum(scene.disc.relative - 1.0, 0.0))
     picture *= 1.0 + glow
-    rim = _full(size, _RIM)
-    texture = (
-        1.0 + 0.05 * smooth_field(generator, 9, size) + 0.02 * smooth_field(generator, 60, size)
-    )
+    rim = _full(scene.size, _RIM)
+    texture = 1.0 + 0.05 * scene.texture(generator, 9) + 0.02 * scene.texture(generator, 60)
     paleness = 0.10 * np.cos(scene.disc.angles) * np.minimum(scene.disc.relative, 1.0)
     rim *= texture * (0.96 + paleness)
     rim[1:] *= 1.0 + paleness
@@ -182,7 +190,7 @@ def _paint_disc(
     slope = 0.22 + 0.10 * np.sin(scene.pale_area.angles + generator.uniform(-np.pi, np.pi))
     floor = smoothstep(scene.pale_area.relative, 1.0 + slope, 0.72)
     bowl = 0.62 + 0.38 * np.clip(1.0 - scene.pale_area.relative**2, 0.0, 1.0)
-    pores = 1.0 - generator.uniform(0.0, 0.10) * np.abs(smooth_field(generator, 72, size)) * floor
+    pores = 1.0 - generator.uniform(0.0, 0.10) * np.abs(scene.texture(generator, 72)) * floor
     _lay(rim, _CUP, anatomy.pallor * floor * bowl)
     rim *= pores
     visible = alpha * (0.45 + 0.55 * np.maximum(anatomy.rim_contrast, anatomy.pallor * floor))

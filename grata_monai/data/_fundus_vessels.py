@@ -12,15 +12,21 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from grata_monai.data._fundus_view import REGION, View, beyond_region
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grata_monai.data._fundus_anatomy import Anatomy
 
+FOVEA = (0.08, 0.95)
+"""(row, column) of the fovea, about two and a half disc diameters from the disc."""
+
 _STEP = 0.012
-_MAX_STEPS = 90
+_MAX_STEPS = 90  # across the region
 _SMOOTH = np.hanning(11)[1:-1] / 5.0  # a vessel turns gently
-_FRAME = 0.56  # vessels end a little outside the image
+_NO_VESSELS = 0.13  # radius around the fovea
+_TURNING = 0.3  # way outside the region over which the arcades turn towards the fovea's level
 _MIN_WIDTH = 0.0028
 _BRANCHING = 0.035  # probability of a branch per step
 # Headings in radians, 0 = temporal, positive = down: the four arcades that every eye has.
@@ -32,8 +38,8 @@ class Vessel:
     """One vessel from its origin to its end.
 
     Args:
-        points: ``(row, column)`` along the vessel, in image sides (columns grow temporally).
-        widths: Width at each point, in image sides.
+        points: ``(row, column)`` along the vessel, in region sides (columns grow temporally).
+        widths: Width at each point, in region sides.
         is_artery: Arteries are thinner and brighter than veins and show a light streak.
     """
 
@@ -54,36 +60,40 @@ class _Sprout:
     generation: int
 
 
-def grow_vessels(anatomy: Anatomy, generator: np.random.Generator) -> list[Vessel]:
+def grow_vessels(
+    anatomy: Anatomy, generator: np.random.Generator, *, view: View = REGION
+) -> list[Vessel]:
     """Grow the four arcades of arteries and veins with their branches, and some thin vessels."""
     sprouts = [*_main_sprouts(anatomy, generator), *_thin_sprouts(anatomy, generator)]
     vessels: list[Vessel] = []
     while sprouts:
         sprout = sprouts.pop(0)
-        vessel, children = _grow(sprout, anatomy, generator)
+        vessel, children = _grow(sprout, anatomy, generator, view)
         vessels.append(vessel)
         sprouts.extend(children)
     return vessels
 
 
-def draw_vessels(vessels: list[Vessel], size: int, *, arteries: bool) -> NDArray[np.float32]:
+def draw_vessels(
+    vessels: list[Vessel], size: int, *, arteries: bool, view: View = REGION
+) -> NDArray[np.float32]:
     """Draw the arteries or the veins as a map of optical thickness (0 = none, about 1 = thick).
 
     The map is in temporal coordinates; the light streak on arteries is a dip along their middle.
     """
-    factor = max(2, -(-512 // size))
+    factor = max(2, math.ceil(512 * view.extent / size))
     side = size * factor
     canvas = Image.new("L", (side, side))
     pen = ImageDraw.Draw(canvas)
     chosen = [vessel for vessel in vessels if vessel.is_artery is arteries]
     chosen.sort(key=lambda vessel: float(vessel.widths[0]))
     for vessel in chosen:
-        _stroke(pen, vessel, side, share=1.0, depth=1.0)
+        _stroke(pen, vessel, side, view, share=1.0, depth=1.0)
     if arteries:
         for vessel in chosen:
-            _stroke(pen, vessel, side, share=0.3, depth=0.55)
+            _stroke(pen, vessel, side, view, share=0.3, depth=0.55)
     thickness = np.asarray(canvas.reduce(factor), dtype=np.float32) / 255.0
-    smooth = ndimage.gaussian_filter(thickness, 0.0016 * size, truncate=3.0)
+    smooth = ndimage.gaussian_filter(thickness, 0.0016 * size / view.extent, truncate=3.0)
     return np.asarray(smooth, dtype=np.float32)
 
 
@@ -132,13 +142,12 @@ def _thin_sprouts(anatomy: Anatomy, generator: np.random.Generator) -> list[_Spr
 
 
 def _grow(
-    sprout: _Sprout, anatomy: Anatomy, generator: np.random.Generator
+    sprout: _Sprout, anatomy: Anatomy, generator: np.random.Generator, view: View
 ) -> tuple[Vessel, list[_Sprout]]:
     """Follow one vessel step by step: it meanders, bends at the cup's edge, tapers, branches."""
-    turns = np.convolve(
-        generator.normal(0.0, 0.22, _MAX_STEPS + _SMOOTH.size - 1), _SMOOTH, "valid"
-    )
-    chances = generator.uniform(size=_MAX_STEPS)
+    steps = math.ceil(_MAX_STEPS * view.extent)
+    turns = np.convolve(generator.normal(0.0, 0.22, steps + _SMOOTH.size - 1), _SMOOTH, "valid")
+    chances = generator.uniform(size=steps)
     kink = float(generator.normal(0.0, 0.4))
     row, column = sprout.position
     heading, width = sprout.heading, sprout.width
@@ -149,15 +158,15 @@ def _grow(
         if was_in_cup and not in_cup:
             heading += kink
         was_in_cup = in_cup
-        heading += turn + 0.08 * math.remainder(sprout.target - heading, math.tau)
+        heading += turn + 0.08 * math.remainder(_target(sprout, row, column) - heading, math.tau)
         row += _STEP * math.sin(heading)
         column += _STEP * math.cos(heading)
         points.append((row, column))
         width = max(width * 0.994, _MIN_WIDTH)
         widths.append(width)
-        if max(abs(row), abs(column)) > _FRAME:
+        if view.has_left(row, column) or _is_at_fovea(row, column):
             break
-        if chance < _BRANCHING and not in_cup and _may_branch(sprout, width):
+        if chance < _BRANCHING and not in_cup and _may_branch(sprout, width, row, column):
             children.append(_branch(sprout, (row, column), heading, width, chance / _BRANCHING))
             width *= 0.93
     thickness = np.array(widths)
@@ -166,7 +175,20 @@ def _grow(
     return Vessel(np.array(points), thickness, sprout.is_artery), children
 
 
-def _may_branch(sprout: _Sprout, width: float) -> bool:
+def _target(sprout: _Sprout, row: float, column: float) -> float:
+    """Return where a vessel wants to go: outside the region, arcades bend around the fovea."""
+    if math.cos(sprout.target) < 0.0:
+        return sprout.target
+    return sprout.target * (1.0 - min(1.15, beyond_region(row, column) / _TURNING))
+
+
+def _is_at_fovea(row: float, column: float) -> bool:
+    return math.hypot(row - FOVEA[0], column - FOVEA[1]) < _NO_VESSELS
+
+
+def _may_branch(sprout: _Sprout, width: float, row: float, column: float) -> bool:
+    if beyond_region(row, column):  # fewer: whole photographs would turn into a thicket
+        return sprout.generation < 3 and width > 2.0 * _MIN_WIDTH
     return sprout.generation < 2 and width > 1.4 * _MIN_WIDTH
 
 
@@ -194,13 +216,13 @@ def _in_cup(anatomy: Anatomy, row: float, column: float) -> bool:
 
 
 def _stroke(
-    pen: ImageDraw.ImageDraw, vessel: Vessel, side: int, *, share: float, depth: float
+    pen: ImageDraw.ImageDraw, vessel: Vessel, side: int, view: View, *, share: float, depth: float
 ) -> None:
     """Draw one vessel in short pieces, each as wide as the vessel is there."""
-    pixels = (vessel.points[:, ::-1] + 0.5) * side
+    pixels = view.share(vessel.points)[:, ::-1] * side
     piece = 5
     for start in range(0, len(pixels) - 1, piece):
-        width = float(vessel.widths[start]) * side * share
+        width = float(vessel.widths[start]) * side * share / view.extent
         if share < 1.0 and width < 2.0:
             return
         # A vessel thinner than one canvas pixel is drawn one pixel wide but fainter.

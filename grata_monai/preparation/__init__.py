@@ -25,8 +25,14 @@ from grata_monai.preparation.refuge import RefugeTraining, RefugeValid
 from grata_monai.preparation.region import RegionOptions, paste_back
 from grata_monai.preparation.rim_one_r3 import RimOneR3
 from grata_monai.preparation.sources import RawFile, open_raw
+from grata_monai.preparation.synthetic_raw import (
+    RAW_LAYOUTS,
+    synthetic_raw_stems,
+    write_synthetic_raw,
+)
 
 __all__ = [
+    "RAW_LAYOUTS",
     "RIM_ONE_DL_WARNING",
     "ArchiveLimits",
     "AuthorsFundus",
@@ -54,4 +60,6 @@ __all__ = [
     "prepare",
     "read_placements",
     "recognize",
+    "synthetic_raw_stems",
+    "write_synthetic_raw",
 ]

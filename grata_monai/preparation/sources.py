@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,6 +24,7 @@ from grata_monai.preparation.archives import (
     safe_name,
 )
 
+_Scratch = Callable[[], Path]  # makes the temporary folder when it is first needed
 _JUNK_FOLDERS = frozenset({"__macosx"})
 _JUNK_FILES = frozenset({"thumbs.db", "desktop.ini", ".ds_store"})
 
@@ -96,16 +98,22 @@ def open_raw(
         FileNotFoundError: If a source does not exist.
         ValueError: If a source is neither, or an archive cannot be trusted or read.
     """
-    with tempfile.TemporaryDirectory(prefix="grata-raw-") as scratch:
+    with ExitStack() as stack:
+
+        @functools.cache
+        def scratch() -> Path:
+            folder = tempfile.TemporaryDirectory(prefix="grata-raw-")
+            return Path(stack.enter_context(folder))
+
         files: list[RawFile] = []
         for source in sources:
             path = Path(source).expanduser()
             if not path.exists():
                 raise FileNotFoundError(f"{path} does not exist. Give a folder or a zip archive.")
             if path.is_dir():
-                files.extend(_walk(path, Path(scratch), limits))
+                files.extend(_walk(path, scratch, limits))
             elif is_zip(path):
-                files.extend(_members(path, path.name, Path(scratch), limits, depth=1))
+                files.extend(_members(path, path.name, scratch, limits, depth=1))
             else:
                 raise ValueError(
                     f"{path} is neither a folder nor a complete zip archive. Other archives (rar, "
@@ -115,7 +123,7 @@ def open_raw(
         yield files
 
 
-def _walk(root: Path, scratch: Path, limits: ArchiveLimits) -> Iterator[RawFile]:
+def _walk(root: Path, scratch: _Scratch, limits: ArchiveLimits) -> Iterator[RawFile]:
     """Yield the files of a folder; links to folders are followed, each real folder once."""
     seen: set[str] = set()
     for parent, folders, names in os.walk(root, followlinks=True):
@@ -138,7 +146,7 @@ def _walk(root: Path, scratch: Path, limits: ArchiveLimits) -> Iterator[RawFile]
 
 
 def _members(
-    archive: Path, prefix: str, scratch: Path, limits: ArchiveLimits, *, depth: int
+    archive: Path, prefix: str, scratch: _Scratch, limits: ArchiveLimits, *, depth: int
 ) -> Iterator[RawFile]:
     """Yield the files of an archive as if it was a folder."""
     if depth > limits.depth:
@@ -157,7 +165,7 @@ def _members(
         if info.filename not in inner:
             yield RawFile(path, archive, info.filename, info.file_size, f"{info.CRC:08x}")
         else:
-            handle, copy = tempfile.mkstemp(suffix=".zip", dir=scratch)
+            handle, copy = tempfile.mkstemp(suffix=".zip", dir=scratch())
             os.close(handle)
             copy_member(archive, info.filename, Path(copy))
             yield from _members(Path(copy), path, scratch, limits, depth=depth + 1)
