@@ -98,12 +98,14 @@ def prepare(
 
     Raises:
         FileNotFoundError: If a source does not exist.
-        ValueError: If a source cannot be read, or the folder has something else of that name.
+        ValueError: If a source cannot be read or holds the folder to write to, or that has
+            something else of the domain's name.
         OSError: If the folder cannot be written.
     """
     region = region or RegionOptions()
     options = options or PrepareOptions()
     store = DomainStore(Path(root), dataset.domain)
+    _check_apart(sources, store.root)
     with open_raw(sources) as files:
         found = dataset.find(files)
         jobs = [
@@ -120,6 +122,16 @@ def prepare(
             return outcome
         with store.locked():
             return _prepare(store, dataset, region, jobs, found.problems, options)
+
+
+def _check_apart(sources: Sequence[str | os.PathLike[str]], root: Path) -> None:
+    """Refuse to write where the next run would read it."""
+    for source in sources:
+        if root.resolve().is_relative_to(Path(source).resolve()):
+            raise ValueError(
+                f"The folder to write to, {root}, lies in the raw folder {source}. Choose one "
+                "beside it."
+            )
 
 
 def _prepare(

@@ -130,9 +130,7 @@ class DofeFundus(_ReadyMade):
         """Tell whether a file lies in this domain's folder of a split and kind."""
         ends = file.folders[-4:]
         return (
-            len(ends) == 4
-            and _DOFE.get(ends[0]) == self.name
-            and ends[1:] == (split, "rois", kind)
+            len(ends) == 4 and _DOFE.get(ends[0]) == self.name and ends[1:] == (split, "rois", kind)
         )
 
 

@@ -27,6 +27,7 @@ from grata_monai.preparation import (
 )
 from grata_monai.preparation import pipeline as module
 from grata_monai.preparation.problems import Problem
+from tests.imaging.test_reading import write_dicom
 from tests.preparation.conftest import Drishti, disc_and_cup, photograph, save
 
 REGION = RegionOptions(roi_size=48)
@@ -231,6 +232,12 @@ def test_files_of_others_are_not_touched(drishti, tmp_path):
     assert (out / "Drishti_GS_train.csv").read_text() == "image,mask\n"
 
 
+def test_output_inside_the_raw_folder(drishti):
+    with pytest.raises(ValueError, match=r"lies in the raw folder .*Choose one beside it"):
+        run(drishti, drishti.root / "Fundus")
+    assert not (drishti.root / "Fundus").exists()
+
+
 def test_two_runs_at_once(drishti, tmp_path):
     from grata_monai.preparation.store import DomainStore
 
@@ -417,6 +424,20 @@ def test_names_with_spaces_and_other_letters(tmp_path):
     (item,) = fundus_datalist(out)
     assert item["image"].endswith("Müller, Auge 1 – 眼.png")
     assert pd.read_csv(out / "Own.csv").loc[0, "image"] == "Own/image/Müller, Auge 1 – 眼.png"
+
+
+def test_dicom_photographs(tmp_path):
+    pixels = photograph(1)
+    (tmp_path / "raw").mkdir()
+    write_dicom(tmp_path / "raw" / "eye.dcm", pixels)
+    (tmp_path / "raw" / "broken.DCM").write_bytes(bytes(128) + b"DICM" + b"nothing")
+    region = RegionOptions(center="whole")
+    dataset = Generic(masks=False)
+    outcome = prepare(dataset, [tmp_path / "raw"], tmp_path / "o", region=region, options=PARTIAL)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "o/Own/image/eye.png")), pixels)
+    (problem,) = outcome.problems
+    assert problem.file.endswith("broken.DCM")
+    assert "not a DICOM image" in problem.detail
 
 
 def test_photographs_alone_at_given_centers(tmp_path):

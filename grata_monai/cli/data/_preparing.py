@@ -32,12 +32,12 @@ _REGION_OPTIONS = (
     ),
     click.option(
         "--center",
-        type=click.Choice(("centroid", "bbox", "detect", "file")),
+        type=click.Choice(("centroid", "bbox", "detect", "file", "whole")),
         default="centroid",
         show_default=True,
         help="Where the region goes: centroid of the disc in the mask, middle of its bounding box, "
-        "found without a mask, or given by --center-file. The papers do not say which: centroid "
-        "is a guess.",
+        "found without a mask, given by --center-file, or no region but the whole photograph. The "
+        "papers do not say which: centroid is a guess.",
     ),
     click.option(
         "--center-file",
