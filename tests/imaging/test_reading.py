@@ -119,6 +119,27 @@ def test_dicom_grey_levels_of_twelve_bits(tmp_path, photometric):
     assert np.array_equal(np.asarray(read_mask(path)), expected)
 
 
+def test_dicom_with_a_jpeg_frame(tmp_path):
+    """As cameras write it: luminance and color apart, compressed."""
+    path = write_dicom(tmp_path / "eye.dcm", PIXELS)
+    import pydicom
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import JPEGBaseline8Bit
+
+    smooth = Image.fromarray(PIXELS).resize((48, 32), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    smooth.save(buffer, format="JPEG", quality=95)
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    dataset.PhotometricInterpretation = "YBR_FULL_422"
+    dataset.Rows, dataset.Columns = 32, 48
+    dataset.PixelData = encapsulate([buffer.getvalue()])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(path)
+    expected = np.asarray(Image.open(buffer)).astype(int)
+    assert np.abs(np.asarray(read_photograph(path)).astype(int) - expected).max() <= 2
+
+
 def test_dicom_that_is_no_photograph(tmp_path):
     path = write_dicom(tmp_path / "two.dcm", np.stack([PIXELS, PIXELS]), frames=2)
     with pytest.raises(ValueError, match=r"two\.dcm: it holds 2 frames"):
