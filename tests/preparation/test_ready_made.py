@@ -52,10 +52,10 @@ def write_authors(root, listed_suffix=".png", stored=".png"):
 
 
 def test_authors_layout_comes_out_as_it_was(tmp_path):
-    root = write_authors(tmp_path / "Processed_Fundus_Images")
-    (dataset,) = recognized(tmp_path)
+    root = write_authors(tmp_path / "in" / "Processed_Fundus_Images")
+    (dataset,) = recognized(tmp_path / "in")
     assert dataset == AuthorsFundus(name="X")
-    outcome = run(dataset, tmp_path, tmp_path / "out")
+    outcome = run(dataset, tmp_path / "in", tmp_path / "out")
     assert outcome.complete
     for before, after in zip(fundus_datalist(root), fundus_datalist(tmp_path / "out"), strict=True):
         for key in ("image", "label"):
@@ -125,7 +125,8 @@ def test_dofe(tmp_path):
 
 @pytest.mark.parametrize("partition", ["random", "hospital"])
 def test_rim_one_dl(tmp_path, partition):
-    images, masks = tmp_path / "RIM-ONE_DL_images", tmp_path / "RIM-ONE_DL_reference_segmentations"
+    root = tmp_path / "in"
+    images, masks = root / "RIM-ONE_DL_images", root / "RIM-ONE_DL_reference_segmentations"
     folders = {"random": "partitioned_randomly", "hospital": "partitioned_by_hospital"}
     for kind, folder in folders.items():
         for name, split in (("r1_Im001", "training_set"), ("r3_Im002", "test_set")):
@@ -138,10 +139,10 @@ def test_rim_one_dl(tmp_path, partition):
     for name in ("r1_Im001", "r3_Im002"):
         for role, region in zip(("Disc", "Cup"), disc_and_cup(int(name[-1])), strict=True):
             save(np.where(region, 255, 0).astype(np.uint8), masks / f"normal/{name}-1-{role}-T.png")
-    with open_raw([tmp_path]) as files:
+    with open_raw([root]) as files:
         (dataset,) = recognize(files, partition=partition)
     assert dataset == RimOneDl(partition=partition)
-    outcome = run(dataset, tmp_path, tmp_path / "out")
+    outcome = run(dataset, root, tmp_path / "out")
     assert outcome.complete
     order = ["r1_Im001", "r3_Im002"]
     names = [record.name for record in outcome.records]

@@ -35,13 +35,12 @@ def test_python_blocks_run_in_order(capsys):
 
 
 @pytest.mark.parametrize(
-    "command", [c for c in commands() if c[0] == "grata-monai"], ids=lambda c: " ".join(c[1:3])
+    "command", [c for c in commands() if c[0] == "grata-monai"], ids=lambda c: " ".join(c[1:4])
 )
 def test_commands_and_options_exist(command):
-    words = [word for word in command[1:] if word.startswith("-") or word.isalpha()]
     names = []
     group = main
-    for word in words:
+    for word in command[1:]:
         sub = group.get_command(None, word) if hasattr(group, "get_command") else None
         if sub is None:
             break
