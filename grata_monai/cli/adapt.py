@@ -26,6 +26,13 @@ _PATH = click.Path(path_type=Path)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of random views.")
 @click.option("--domain", help="Domain, if DATA has the lists of several.")
 @click.option("--size", type=int, default=512, show_default=True, help="Side of the images in px.")
+@click.option(
+    "--roi-size",
+    type=int,
+    default=800,
+    show_default=True,
+    help="Side in px of the region around the disc, where DATA gives its center; that of training.",
+)
 @click.option("--device", help="cpu, cuda, cuda:1, ...  [default: cuda if there is one]")
 def adapt(
     data: Path,
@@ -37,6 +44,7 @@ def adapt(
     seed: int,
     domain: str | None,
     size: int,
+    roi_size: int,
     device: str | None,
 ) -> None:
     """Segment optic disc and cup in DATA, adapting the source model to its images.
@@ -59,6 +67,7 @@ def adapt(
         seed=seed,
         domain=domain,
         image_size=size,
+        roi_size=roi_size,
         **({"device": device} if device else {}),
     )
     click.echo(f"Wrote the results to {output}")

@@ -27,6 +27,9 @@ _VESSEL_SIGMA, _VESSEL_HALF_WIDTH, _RIM = 0.004, 0.012, 0.012
 _CENTER_SIGMA, _SURROUND_SIGMA = 0.5, 1.6
 _ALONG, _ACROSS = 1.2, 0.7
 _NO_VESSELS = 0.5
+# A tenth of the mean that sharp photographs have: where there are no vessels to speak of, as in a
+# blurred photograph, their density must not decide.
+_FAINT = 1e-4
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def disc_maps(
         density = ndimage.gaussian_filter(
             vessels, (_ALONG * radius, _ACROSS * radius), mode="constant", truncate=3
         )
-        density = density / (float(density[inside].mean()) + 1e-9)
+        density = (density + _FAINT) / (float(density[inside].mean()) + _FAINT)
         contrast = np.where(inside, center - surround, -1).astype(np.float32)
         maps.append(DiscMaps(2 * radius, contrast, density.astype(np.float32)))
     return maps

@@ -123,7 +123,7 @@ def _refine(first: Grey, second: Grey, offset: Offset) -> Offset:
         shift: npt.NDArray[Any] = phase_cross_correlation(one * taper, other * taper)[0]
         rows, columns = (int(step) for step in np.round(shift))
         candidate = (offset[0] + rows, offset[1] + columns)
-        if candidate in seen:  # no shift left, or to and fro
+        if candidate in seen:  # no shift left, or the same ones again
             return candidate
         seen.add(candidate)
         offset = candidate

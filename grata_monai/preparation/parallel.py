@@ -70,8 +70,8 @@ def _in_processes(
             yield futures[future], future.result()
     except BrokenProcessPool as error:
         raise OSError(
-            "A worker process died, perhaps for lack of memory. What is finished is kept; run "
-            "again with --jobs 1."
+            "A worker process died, perhaps for lack of memory. Run again with fewer processes "
+            "(--jobs 1)."
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

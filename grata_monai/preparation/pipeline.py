@@ -90,7 +90,8 @@ def prepare(
         root: Folder in the authors' layout to write to.
         region: How to cut; the papers' way by default.
         options: How to go about it.
-        centers: (row, column) by path or name of the photograph, for the center "file".
+        centers: For the center "file": (row, column) by the photograph's path in the download, an
+            ending of it, or its name.
 
     Returns:
         What came of it. Without ``allow_partial`` the lists are written only if there were no
@@ -204,15 +205,20 @@ def _job(
     centers: Centers | None,
     root: Path | None,
 ) -> Job:
-    center = item.center
-    if region.center == "file" and centers is not None:
-        center = centers.get(item.image.path, centers.get(item.image.stem, item.center))
+    center = (_look_up(centers, item.image) if centers else None) or item.center
     sources = [(file.path, file.size, file.stamp) for file in (item.image, *item.masks)]
     content = [_PIPELINE, _settings(dataset, region), center, item.name, item.split, sources]
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return Job(
         item=item, dataset=dataset, options=region, center=center, root=root, fingerprint=digest
     )
+
+
+def _look_up(centers: Centers, image: RawFile) -> tuple[float, float] | None:
+    """Return the center listed under the photograph's path, an ending of it, or its name."""
+    parts = image.path.split("/")
+    names = ["/".join(parts[start:]) for start in range(len(parts))]
+    return next((centers[name] for name in (*names, image.stem) if name in centers), None)
 
 
 def _settings(dataset: RawDataset, region: RegionOptions) -> dict[str, Any]:

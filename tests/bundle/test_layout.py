@@ -154,7 +154,7 @@ def test_readme_has_the_zoos_headings_and_describes_the_keys_as_they_are():
         assert heading in headings
     inference = read("inference")
     rows = re.findall(r"^\| `(\w+)` \| (.+?) \| ", readme.split("| key | default |")[1], flags=re.M)
-    assert len(rows) == 13
+    assert len(rows) == 14
     for key, default in rows:
         value = inference[key]
         if not (isinstance(value, str) and value.startswith("$")) and value is not None:

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from grata_monai.localization import locate_disc, network as network_module
+from grata_monai.localization import locate_disc
+from grata_monai.localization import network as network_module
 from grata_monai.localization.network import NetworkLocator
 from tests.localization.test_classical import distance, draw
 

@@ -118,13 +118,14 @@ def run_prepare(
     center: str = "whole",
     center_file: Path | None = None,
     border: str = "pad",
+    has_own_centers: bool = False,
 ) -> None:
     """Prepare a data set and say what came of it; exit code 1 if the domain is not complete."""
     from grata_monai.preparation import PrepareOptions, RegionOptions, prepare
 
     region = RegionOptions(roi_size=roi_size, size=size, center=center, border=border, exif=exif)
     options = PrepareOptions(jobs=jobs, dry_run=dry_run, allow_partial=allow_partial, force=force)
-    centers = _read_centers(center, center_file)
+    centers = _read_centers(center, center_file, has_own_centers)
     click.echo(f"{dataset.title}: {dataset.terms}")
     try:
         outcome = prepare(dataset, raw, out, region=region, options=options, centers=centers)
@@ -136,8 +137,10 @@ def run_prepare(
         raise click.exceptions.Exit(1)
 
 
-def _read_centers(center: str, file: Path | None) -> dict[str, tuple[float, float]] | None:
-    if (center == "file") != (file is not None):
+def _read_centers(
+    center: str, file: Path | None, has_own: bool
+) -> dict[str, tuple[float, float]] | None:
+    if (center == "file") != (file is not None) and not (center == "file" and has_own):
         raise click.UsageError("--center file and --center-file go together.")
     if file is None:
         return None

@@ -168,7 +168,8 @@ def drishti_gs(
     "--pairs",
     type=_PATH,
     help="CSV with the columns image and mask (or image, disc, cup), if wanted also split, "
-    "center_row, center_col. Paths of another computer do: they are matched by their ends.",
+    "center_row, center_col (for --center file). Paths of another computer do: they are matched by "
+    "their ends.",
 )
 @click.option(
     "--encoding",
@@ -248,7 +249,7 @@ def generic(
     )
     if no_masks and center in {"centroid", "bbox"}:
         center = "detect"
-    run_prepare(dataset, raw, out, center=center, **options)
+    run_prepare(dataset, raw, out, center=center, has_own_centers=pairs is not None, **options)
 
 
 def _parse_levels(text: str | None) -> tuple[int, int, int | None] | None:

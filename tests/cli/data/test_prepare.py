@@ -8,12 +8,13 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 from grata_monai.cli.main import main
-from grata_monai.data import fundus_datalist
+from grata_monai.data import fundus_datalist, paint_photograph
 from grata_monai.imaging import encode_mask
 from tests.preparation.conftest import Drishti, disc_and_cup, photograph, save
 
@@ -100,6 +101,55 @@ def test_own_photographs_with_levels_of_their_own(tmp_path):
     row, column = (int(places.mean()) for places in np.nonzero(disc))
     expected = encode_mask(np.stack([disc, cup]))[row - 24 : row + 24, column - 24 : column + 24]
     assert np.array_equal(np.asarray(Image.open(item["label"])), expected)
+
+
+def test_centers_of_the_table_or_of_a_file(tmp_path):
+    for name in ("a/1.png", "b/1.png"):
+        save(photograph(1), tmp_path / "raw" / name)
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("image,center_row,center_col\na/1.png,40,50\n")
+    options = (
+        "--raw",
+        tmp_path / "raw",
+        "--name",
+        "Mine",
+        "--no-masks",
+        "--roi-size",
+        48,
+        "--jobs",
+        1,
+    )
+    result = run(
+        "prepare", "generic", *options, "--out", tmp_path / "one", "--pairs", pairs,
+        "--center", "file",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    pixels = np.asarray(Image.open(tmp_path / "one/Mine/image/1.png"))
+    assert np.array_equal(pixels, photograph(1)[16:64, 26:74])
+    centers = tmp_path / "centers.csv"
+    centers.write_text("image,x,y\nraw/a/1.png,50,40\nraw/b/1.png,60,45\n")
+    result = run(
+        "prepare", "generic", *options, "--out", tmp_path / "two", "--center", "file",
+        "--center-file", centers,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    for name, window in (("a_1", np.s_[16:64, 26:74]), ("b_1", np.s_[21:69, 36:84])):
+        pixels = np.asarray(Image.open(tmp_path / f"two/Mine/image/{name}.png"))
+        assert np.array_equal(pixels, photograph(1)[window])
+
+
+def test_disc_is_found_without_a_mask(tmp_path):
+    pixels, mask = paint_photograph("Synthetic_B", seed=1, height=300, width=320)
+    save(pixels, tmp_path / "raw/eye.png")
+    result = run(
+        "prepare", "generic", "--raw", tmp_path / "raw", "--out", tmp_path / "out", "--no-masks",
+        "--name", "Mine", "--roi-size", 120, "--jobs", 1,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    row = pd.read_csv(tmp_path / "out/Mine/roi.csv").loc[0]
+    assert row["center_from"] == "detect"
+    assert mask[round(row["center_row"]), round(row["center_col"])] < 255
+    assert "center_confidence_percent=" in row["notes"]
 
 
 def test_import_and_what_it_does_not_know(drishti, tmp_path):
