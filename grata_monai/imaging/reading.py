@@ -72,7 +72,6 @@ def read_photograph(source: Readable, *, follow_exif: bool | None = None) -> Ima
         ValueError: If the file is not an image that can be read; the message names it.
     """
 
-
     def convert(image: Image.Image) -> Image.Image:
         orientation = _orientation(image)
         if orientation != 1 and follow_exif is None:
