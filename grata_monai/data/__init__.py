@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from grata_monai.data._datalist_csv import FundusItem, listed_domains
 from grata_monai.data._image_files import IMAGE_SUFFIXES, natural_key
+from grata_monai.data._tables import read_csv_rows
 from grata_monai.data._usable import usable_items
 from grata_monai.data.datalists import fundus_datalist, has_labels, split_datalist
 from grata_monai.data.domains import DOMAINS, FundusDomain, domain
@@ -31,6 +32,7 @@ __all__ = [
     "natural_key",
     "paint_fundus",
     "paint_photograph",
+    "read_csv_rows",
     "split_datalist",
     "synthetic_domain",
     "usable_items",

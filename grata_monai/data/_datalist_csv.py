@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from typing import TYPE_CHECKING, TypedDict
+
+from grata_monai.data._tables import read_csv_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +42,7 @@ def read_csv_items(path: Path) -> list[FundusItem]:
         ValueError: If it is not such a list; the message names the file, the row and the cure.
         FileNotFoundError: If a file of a row is missing.
     """
-    columns, rows = _read_table(path)
+    columns, rows = read_csv_rows(path)
     if _IMAGE not in columns:
         raise ValueError(
             f"{path} has no column 'image'; its first line must be a header such as 'image,mask'. "
@@ -65,7 +66,7 @@ def listed_domains(root: Path) -> dict[str, dict[str, Path]]:
         if path.name.startswith(".") or not path.is_file():
             continue
         try:
-            columns = _read_table(path)[0]
+            columns = read_csv_rows(path)[0]
         except ValueError:
             columns = []
         name, _, split = path.stem.rpartition("_")
@@ -75,22 +76,6 @@ def listed_domains(root: Path) -> dict[str, dict[str, Path]]:
         elif _IMAGE in columns and set(columns) <= _COLUMNS:
             domains.setdefault(path.stem, {})[""] = path
     return dict(sorted(domains.items()))
-
-
-def _read_table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Return the header and the non-empty rows with their line numbers."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            header = [name.strip().lower() for name in next(reader, [])]
-            rows = [
-                (reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=False)))
-                for cells in reader
-                if any(cell.strip() for cell in cells)
-            ]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is not a CSV file in UTF-8: {error}.") from error
-    return header, rows
 
 
 def _item(path: Path, line: int, row: dict[str, str]) -> FundusItem:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from grata_monai._files import atomic_path
+from grata_monai.data import read_csv_rows
 from grata_monai.localization.location import DiscLocation
 
 COLUMNS = ("image", "center_row", "center_col", "confidence", "method", "note")
@@ -99,17 +100,7 @@ def _relative(image: str | os.PathLike[str], folder: str) -> str:
 
 def _read_rows(path: Path) -> tuple[list[tuple[int, dict[str, str]]], tuple[str, str]]:
     """Return the non-empty rows with their lines, and the columns of row and column."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            header = [name.strip().lower() for name in next(reader, [])]
-            rows = [
-                (reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=False)))
-                for cells in reader
-                if any(cell.strip() for cell in cells)
-            ]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is not a CSV file in UTF-8: {error}.") from error
+    header, rows = read_csv_rows(path)
     for names in _NUMBERS:
         if {"image", *names} <= set(header):
             return rows, names

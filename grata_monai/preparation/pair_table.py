@@ -9,10 +9,8 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-
+from grata_monai.data import read_csv_rows
 from grata_monai.preparation.problems import FileError, Problem
 from grata_monai.preparation.raw_dataset import Found, RawItem
 from grata_monai.preparation.sources import RawFile
@@ -41,8 +39,13 @@ def read_pair_table(
         FileNotFoundError: If it does not exist.
     """
     path = Path(table)
-    frame = _read(path)
-    columns = next((names for names in _MASK_COLUMNS if set(names) <= set(frame.columns)), ())
+    header, rows = read_csv_rows(path)
+    if "image" not in header or not rows:
+        raise ValueError(
+            f"{path} must have a header with the column 'image' and a row per photograph. "
+            f"Found: {', '.join(header) or 'nothing'}."
+        )
+    columns = next((names for names in _MASK_COLUMNS if set(names) <= set(header)), ())
     if masks and not columns:
         raise ValueError(
             f"{path} has no column 'mask', nor 'disc' and 'cup'. Add them, or prepare photographs "
@@ -54,7 +57,7 @@ def read_pair_table(
     items: list[RawItem] = []
     problems: list[Problem] = []
     seen: dict[str, int] = {}
-    for line, row in enumerate(frame.to_dict("records"), 2):
+    for line, row in rows:
         where = f"{path}, line {line}"
         try:
             item = _item(row, columns if masks else (), index)
@@ -72,26 +75,12 @@ def read_pair_table(
     return Found(items, problems)
 
 
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{path} is not a CSV file in UTF-8: {error}") from error
-    frame.columns = [str(name).strip().lower() for name in frame.columns]
-    if "image" not in frame.columns or frame.empty:
-        raise ValueError(
-            f"{path} must have a header with the column 'image' and a row per photograph. "
-            f"Found: {', '.join(map(str, frame.columns)) or 'nothing'}."
-        )
-    return frame
-
-
 def _item(
-    row: Mapping[Any, Any], columns: Sequence[str], index: Mapping[str, list[RawFile]]
+    row: Mapping[str, str], columns: Sequence[str], index: Mapping[str, list[RawFile]]
 ) -> RawItem:
-    image = _look_up(str(row["image"]), "image", index)
-    masks = tuple(_look_up(str(row[column]), column, index) for column in columns)
-    split = str(row.get("split", "")).strip().lower()
+    image = _look_up(row.get("image", ""), "image", index)
+    masks = tuple(_look_up(row.get(column, ""), column, index) for column in columns)
+    split = row.get("split", "").lower()
     if split not in {"", "train", "test"}:
         raise FileError("the split must be train, test or empty", "Correct the row.", repr(split))
     return RawItem(image.stem, split, image, masks, _center(row))
@@ -126,8 +115,8 @@ def _shared_end(one: Sequence[str], other: Sequence[str]) -> int:
     return next((count for count, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
-def _center(row: Mapping[Any, Any]) -> tuple[float, float] | None:
-    cells = [str(row.get(name, "")).strip() for name in ("center_row", "center_col")]
+def _center(row: Mapping[str, str]) -> tuple[float, float] | None:
+    cells = [row.get(name, "") for name in ("center_row", "center_col")]
     if not any(cells):
         return None
     try:

@@ -148,7 +148,7 @@ def test_rows_that_do_not_fit_are_all_reported(tmp_path, row, what):
         ("photo,mask\na,b\n", "column 'image'"),
         ("image,mask\n", "a row per photograph"),
         ("image\nd/1.png\n", "no column 'mask', nor 'disc' and 'cup'"),
-        ("", "is not a CSV file"),
+        ("", "Found: nothing"),
     ],
 )
 def test_tables_that_are_none(tmp_path, text, message):
