@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from grata_monai.cli.data._preparing import (
 )
 
 _PATH = click.Path(path_type=Path)
+_Command = Callable[..., None]
 
 
 @click.group()
@@ -31,6 +33,28 @@ def prepare() -> None:
     manifest.json (choices, counts, checksums, terms of use). A run that was stopped goes on where
     it was. Choices that the papers leave open are options; their defaults are recorded.
     """
+
+
+def size_rule_option(default: str) -> Callable[[_Command], _Command]:
+    """Add ``--size-rule``."""
+    return click.option(
+        "--size-rule",
+        "size_mismatch",
+        type=click.Choice(("crop", "resize", "error")),
+        default=default,
+        show_default=True,
+        help="Where photograph and mask differ in size: crop a wider mask of the same height on "
+        "both sides, resize it (nearest, up to 1 %), or report.",
+    )
+
+
+def split_options(*choices: str, text: str) -> Callable[[_Command], _Command]:
+    """Add ``--split`` and ``--split-file``."""
+
+    def add(command: _Command) -> _Command:
+        return click.option("--split", type=click.Choice(choices), help=text)(SPLIT_FILE(command))
+
+    return add
 
 
 @prepare.command("rim-one-r3", short_help="RIM-ONE r3: 159 eyes, 99/60.")
@@ -53,13 +77,12 @@ def rim_one_r3(raw: tuple[Path, ...], out: Path, annotator: str, **options: Any)
 
 @prepare.command(short_help="REFUGE training set: 400 eyes, 320/80.")
 @raw_options()
-@click.option(
-    "--split",
-    type=click.Choice(("even", "none")),
-    help="even: 320/80, every fifth image tests (the published 80 are not known, so this is a "
+@split_options(
+    "even",
+    "none",
+    text="even: 320/80, every fifth image tests (the published 80 are not known, so this is a "
     "guess); none: one list.  [default: even]",
 )
-@SPLIT_FILE
 @region_options()
 @run_options()
 def refuge(
@@ -84,22 +107,14 @@ def refuge_valid(raw: tuple[Path, ...], out: Path, **options: Any) -> None:
 
 @prepare.command(short_help="ORIGA(-light): 650 eyes, 500/150.")
 @raw_options()
-@click.option(
-    "--split",
-    type=click.Choice(("even", "set", "none")),
-    help="even: 500/150, spread evenly (the published 150 are not known, so this is a guess); set: "
+@split_options(
+    "even",
+    "set",
+    "none",
+    text="even: 500/150, spread evenly (the published 150 are not known, so this is a guess); set: "
     "325/325 by the column Set of OrigaList.csv; none: one list.  [default: even]",
 )
-@SPLIT_FILE
-@click.option(
-    "--size-rule",
-    "size_mismatch",
-    type=click.Choice(("crop", "resize", "error")),
-    default="crop",
-    show_default=True,
-    help="Where photograph and mask differ in size: crop a wider mask of the same height on both "
-    "sides, resize it (nearest, up to 1 %), or report.",
-)
+@size_rule_option("crop")
 @click.option(
     "--mask-files",
     type=click.Choice(("auto", "png", "mat")),
@@ -139,15 +154,7 @@ def origa(
     help="How many of the four experts must agree. 4 is what folders of this family show; for the "
     "papers' it is a guess that moves cup Dice by several points.",
 )
-@click.option(
-    "--size-rule",
-    "size_mismatch",
-    type=click.Choice(("crop", "resize", "error")),
-    default="resize",
-    show_default=True,
-    help="Where photograph and mask differ in size: resize the mask (nearest, up to 1 %), crop a "
-    "wider one, or report.",
-)
+@size_rule_option("resize")
 @region_options()
 @run_options()
 def drishti_gs(
@@ -191,19 +198,11 @@ def drishti_gs(
     show_default=True,
     help="How far a level may be off, as in masks that were saved as JPEG.",
 )
-@click.option(
-    "--size-rule",
-    "size_mismatch",
-    type=click.Choice(("error", "crop", "resize")),
-    default="error",
-    show_default=True,
-    help="Where photograph and mask differ in size: report, crop a wider mask, or resize it "
-    "(nearest, up to 1 %).",
-)
-@click.option(
-    "--split",
-    type=click.Choice(("none", "even")),
-    help="none: one list; even: test images spread evenly.  [default: none]",
+@size_rule_option("error")
+@split_options(
+    "none",
+    "even",
+    text="none: one list; even: test images spread evenly.  [default: none]",
 )
 @click.option(
     "--test-share",
@@ -212,7 +211,6 @@ def drishti_gs(
     show_default=True,
     help="Share of test images for --split even.",
 )
-@SPLIT_FILE
 @region_options()
 @run_options()
 def generic(
