@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from grata_monai.imaging import BACKGROUND_GREY, CUP_GREY, RIM_GREY, split_grey
+from grata_monai.preparation.decoding import is_inverted
 from grata_monai.preparation.findings import Severity
 
 MaskFinding: TypeAlias = tuple[Severity, str, str, str]
@@ -41,10 +42,10 @@ def check_grey_mask(mask: npt.NDArray[np.uint8]) -> Iterator[MaskFinding]:
             f"levels {', '.join(map(str, levels))}",
         )
         return
-    if _is_inverted(mask):
+    if is_inverted(mask < BACKGROUND_GREY):
         yield (
             "error",
-            "the mask is inverted: there is cup (0) all around",
+            "the mask is inverted: its corners are disc",
             "Write background as 255, rim as 128, cup as 0; `grata-monai data prepare generic "
             "--levels` does.",
             f"levels {', '.join(map(str, levels[:6]))}",
@@ -61,12 +62,6 @@ def check_grey_mask(mask: npt.NDArray[np.uint8]) -> Iterator[MaskFinding]:
             f"{shown}{', ...' if strange.sum() > 4 else ''}: {counts[strange].sum()} pixels",
         )
     yield from _check_shapes(mask)
-
-
-def _is_inverted(mask: npt.NDArray[np.uint8]) -> bool:
-    """Tell whether most of the image's frame is cup, which lies inside the disc by anatomy."""
-    frame = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    return bool((frame == CUP_GREY).mean() > 0.5)
 
 
 def _check_shapes(mask: npt.NDArray[np.uint8]) -> Iterator[MaskFinding]:

@@ -328,7 +328,7 @@ MASKS = {
     "all zero": (LABELS * 0, [("error", "the mask is a label map, not grey levels")]),
     "inverted": (
         255 - circle_mask(),
-        [("error", "the mask is inverted: there is cup (0) all around")],
+        [("error", "the mask is inverted: its corners are disc")],
     ),
     "smooth": (
         np.where(circle_mask() == 128, np.uint8(127), circle_mask()),
