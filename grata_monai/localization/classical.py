@@ -50,9 +50,10 @@ def locate_disc(
     The confidence grows with the best place's lead over the second best (more than a disc diameter
     away), its contrast and its vessels. It is no probability: its weights were fitted on changed
     copies of four photographs of Drishti-GS, 66 regions of Drishti-GS and REFUGE and 30 synthetic
-    photographs, against copies without a disc, so that 0.5 tells most of them apart (one real copy
-    without a disc in ten was above, one with a disc in twenty below). Other cameras and diseased
-    eyes have not been measured. Look at what is below 0.5, and at a sample of the rest.
+    photographs, against copies without a disc, so that 0.5 tells most of them apart: 2 of 20 real
+    copies without a disc were above, 5 of 116 with one below. Of regions that show little more than
+    the disc, 19 of 101 were below; none with ``disc_diameter``. Other cameras and diseased eyes
+    have not been measured. Look at what is below 0.5, and at a sample of the rest.
 
     Args:
         photograph: HxWx3, each side at least 32 pixels.

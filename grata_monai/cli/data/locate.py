@@ -211,6 +211,8 @@ def _tell(
             for image, reason in failed.items()
         ]
         click.echo(describe_problems(problems), err=True)
-    where = f" in {out}" if out is not None else ""
-    left_out = f", {len(failed)} could not be read" if failed else ""
-    click.echo(f"{len(found)} discs{where}, {len(doubtful)} of them to look at{left_out}")
+    counts = [f"{len(doubtful)} to look at", *([f"{len(failed)} not usable"] if failed else [])]
+    click.echo(
+        f"Located the disc in {len(found)} of {len(found) + len(failed)} images "
+        f"({', '.join(counts)})" + (f"; wrote {out}" if out is not None else "")
+    )

@@ -65,7 +65,7 @@ def test_list_pictures_and_summary(run, photographs, truth, tmp_path):
     assert len(table) == 3
     check_rows(photographs, table, truth)
     assert set(table["method"]) == {"classical"}
-    assert f"3 discs in {out}, 1 of them to look at" in result.output
+    assert f"Located the disc in 3 of 3 images (1 to look at); wrote {out}" in result.output
     assert f"0.00 {photographs / 'empty.png'} (nothing to see" in result.output
     assert sorted(path.name for path in previews.iterdir()) == [
         "7_located.png",
@@ -95,14 +95,14 @@ def test_one_image_and_a_list(run, photographs, truth, tmp_path):
     assert run(image, "--out", tmp_path / "one.csv").exit_code == 0
     (tmp_path / "list.csv").write_text(f"image\n{image}\n{image}\n")
     result = run(tmp_path / "list.csv", "--out", tmp_path / "two.csv", "--jobs", 1)
-    assert "1 discs in" in result.output
+    assert "in 1 of 1 images" in result.output
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
 
 
 def test_confidence_and_diameter_are_options(run, photographs, tmp_path):
     options = ("--out", tmp_path / "c.csv", "--jobs", 1, "--min-confidence", 0, "--force")
     result = run(photographs / "left" / "7.png", *options, "--disc-diameter", 40)
-    assert result.output.splitlines()[-1].startswith("1 discs in")
+    assert "in 1 of 1 images (0 to look at)" in result.output
     assert "Look at these" not in result.output
 
 
@@ -121,8 +121,7 @@ def test_broken_images_are_all_reported_and_the_others_written(run, photographs,
     for name in ("cut", "no", "small"):
         assert f"{folder / name}.png (" in result.output
     assert "at least 32 pixels" in result.output
-    assert "1 discs" in result.output
-    assert "3 could not be read" in result.output
+    assert f"in 1 of 4 images (0 to look at, 3 not usable); wrote {out}" in result.output
     assert list(pd.read_csv(out)["image"]) == ["raw/good.png"]
 
 
@@ -134,7 +133,7 @@ def test_only_broken_images_give_no_list(run, tmp_path):
     assert result.exit_code == 1
     assert not out.exists()
     assert not previews.exists()
-    assert "0 discs, 0 of them" in result.output
+    assert "in 0 of 1 images (0 to look at, 1 not usable)\n" in result.output
 
 
 def test_nothing_is_replaced_unless_forced(run, photographs, tmp_path):
