@@ -102,7 +102,7 @@ def read_levels(source: Readable) -> npt.NDArray[Any]:
     """Read the levels of a mask as they are stored, whatever they mean.
 
     Palette images give their indices, one-bit images 0 and 255, images with equal color channels
-    the first.
+    the first, 16-bit images whose levels are those of 8 bits times 257 these.
 
     Returns:
         HxW unsigned 8-bit, or 64-bit integers where the file has more bits.
@@ -186,7 +186,9 @@ def _levels(image: Image.Image) -> npt.NDArray[Any]:
     if image.mode == "P":
         return np.asarray(image)
     if image.mode.startswith("I"):
-        return np.asarray(image).astype(np.int64)
+        deep = np.asarray(image).astype(np.int64)
+        widened = deep.max() > 255 and not (deep % 257).any()
+        return (deep // 257).astype(np.uint8) if widened and deep.max() <= 65535 else deep
     return np.asarray(_to_grey(image))
 
 

@@ -129,7 +129,7 @@ def unknown_levels(levels: npt.NDArray[Any], expected: str) -> FileError:
     return FileError(
         f"the mask has levels of unknown meaning (expected: {expected})",
         "Get the original mask; one that was saved as JPEG, resized smoothly or colored has "
-        "other levels.",
+        "other levels (for your own data, --tolerance allows for that).",
         f"levels {shown}",
     )
 

@@ -44,7 +44,7 @@ _ENDINGS = {
     "disc": r"[ _-](optic[ _-]?)?(disc|disk)([ _-](mask|seg))?",
     "cup": r"[ _-](optic[ _-]?)?cup([ _-](mask|seg))?",
 }
-_HOSTILE = re.compile(r'[<>:"|?*\\/\x00-\x1f]')
+_HOSTILE = re.compile(r'[<>:"|?*\\/\x00-\x1f\ufffd]')
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 

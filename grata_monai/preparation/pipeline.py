@@ -256,10 +256,10 @@ def _manifest(dataset: RawDataset, settings: Mapping[str, Any], outcome: Outcome
 
 
 def _nothing(dataset: RawDataset, files: Sequence[RawFile]) -> Problem:
-    examples = ", ".join(file.path for file in files[:3]) or "nothing"
+    examples = ", ".join(file.path for file in files[:3])
     return Problem(
         dataset.title,
         "none of its files were found",
         "Give the folder or archive that holds it.",
-        f"files there: {len(files)}, such as {examples}",
+        f"files there: {len(files)}, such as {examples}" if files else "there are no files at all",
     )

@@ -66,7 +66,7 @@ class RawFile:
     @property
     def location(self) -> str:
         """How messages name the file."""
-        return str(self.container) if self.member is None else self.path
+        return _readable(str(self.container)) if self.member is None else self.path
 
     def read(self) -> bytes:
         """Return the content.
@@ -142,7 +142,9 @@ def _walk(root: Path, scratch: _Scratch, limits: ArchiveLimits) -> Iterator[RawF
                 yield from _members(path, inside, scratch, limits, depth=1)
             else:
                 status = path.stat()
-                yield RawFile(inside, path, None, status.st_size, str(status.st_mtime_ns))
+                yield RawFile(
+                    _readable(inside), path, None, status.st_size, str(status.st_mtime_ns)
+                )
 
 
 def _members(
@@ -169,6 +171,11 @@ def _members(
             os.close(handle)
             copy_member(archive, info.filename, Path(copy))
             yield from _members(Path(copy), path, scratch, limits, depth=depth + 1)
+
+
+def _readable(path: str) -> str:
+    """Return a path that can be written to any file, also if its name is in another encoding."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _is_junk(name: str) -> bool:

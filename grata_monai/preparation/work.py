@@ -67,7 +67,12 @@ def run_job(job: Job) -> Record | Problem:
 def _locate(photograph: npt.NDArray[np.uint8]) -> tuple[tuple[float, float], float]:
     from grata_monai.localization import locate_disc  # slow to import and seldom needed
 
-    found = locate_disc(photograph)
+    try:
+        found = locate_disc(photograph)
+    except ValueError as error:
+        raise FileError(
+            "the disc cannot be located", "Give its center with --center file.", str(error)
+        ) from error
     return (found.row, found.column), found.confidence
 
 

@@ -67,6 +67,8 @@ def test_levels_as_stored():
     assert np.array_equal(read_levels(png(palette)), indices)
     deep = Image.fromarray(np.array([[0, 40000]], np.uint16))
     assert read_levels(png(deep)).tolist() == [[0, 40000]]
+    widened = Image.fromarray(np.array([[0, 128 * 257, 65535]], np.uint16))
+    assert read_levels(png(widened)).tolist() == [[0, 128, 255]]
     assert (
         read_levels(png(Image.fromarray(np.stack([indices] * 3, -1)))).tolist() == indices.tolist()
     )

@@ -426,6 +426,24 @@ def test_names_with_spaces_and_other_letters(tmp_path):
     assert pd.read_csv(out / "Own.csv").loc[0, "image"] == "Own/image/Müller, Auge 1 – 眼.png"
 
 
+def test_names_in_another_encoding(tmp_path):
+    disc, cup = disc_and_cup(1)
+    raw = os.fsencode(tmp_path / "raw")
+    save(photograph(1), tmp_path / "raw/images/x.png")
+    save(encode_mask(np.stack([disc, cup])), tmp_path / "raw/masks/x.png")
+    try:
+        for folder in (b"images", b"masks"):
+            os.rename(raw + b"/" + folder + b"/x.png", raw + b"/" + folder + b"/caf\xe9.png")
+    except OSError:
+        pytest.skip("the file system takes UTF-8 only")
+    outcome = prepare(
+        Generic(), [tmp_path / "raw"], tmp_path / "out", region=REGION, options=PARTIAL
+    )
+    assert not outcome.problems
+    assert fundus_datalist(tmp_path / "out")[0]["image"].endswith("Own/image/caf_.png")
+    assert len(read_placements(tmp_path / "out/Own/roi.csv")) == 1
+
+
 def test_dicom_photographs(tmp_path):
     pixels = photograph(1)
     (tmp_path / "raw").mkdir()

@@ -132,6 +132,13 @@ def run_prepare(
     except KeyboardInterrupt:
         click.echo("\nStopped. Finished images are kept: the same command goes on.", err=True)
         raise click.exceptions.Exit(130) from None
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):  # says itself what is missing
+            raise
+        raise click.ClickException(
+            f"{error} (while preparing into {out}). Finished images are kept: when it is cured, "
+            "the same command goes on."
+        ) from error
     _tell(outcome, out, options.dry_run)
     if not outcome.complete:
         raise click.exceptions.Exit(1)
