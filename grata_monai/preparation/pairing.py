@@ -91,7 +91,9 @@ def native_sizes(root: Path, domain: str) -> dict[str, tuple[int, int]]:
     if not path.is_file():
         return {}
     try:
-        table = pd.read_csv(path)[["image", "roi_height", "roi_width"]].dropna()
+        table = pd.read_csv(path)[["image", "roi_height", "roi_width", "center_from"]].dropna()
+        # what was taken whole may have been a region of unknown scale, as ready-made folders have
+        table = table[table.pop("center_from") != "whole"]
         return {
             str(image): (int(height), int(width))
             for image, height, width in table.itertuples(index=False)

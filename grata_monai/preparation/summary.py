@@ -145,7 +145,12 @@ def _readable(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "domain": table["domain"],
-            "images": show("{} ({}+{})", "images", "train", "test"),
+            "images": [
+                f"{images} ({train}+{test})" if train + test else str(images)
+                for images, train, test in zip(
+                    table["images"], table["train"], table["test"], strict=True
+                )
+            ],
             "stored": [_first_sizes(sizes) for sizes in table["sizes"]],
             "disc px": show(
                 "{:.0f} ({:.0f}..{:.0f})", "disc_px_median", "disc_px_min", "disc_px_max"

@@ -110,12 +110,16 @@ def test_scale_by_option(ours, eyes, tmp_path):
 
 def test_scale_by_roi_table(ours, eyes, tmp_path):
     theirs = write(tmp_path / "theirs", eyes, framed(eyes, 30, 30), stored=96)
-    rows = "".join(f"D/image/{name}.png,144,144\n" for name in eyes)
-    (theirs / "D" / "roi.csv").write_text(f"image,roi_height,roi_width\n{rows}")
+    table = theirs / "D" / "roi.csv"
+    rows = "".join(f"D/image/{name}.png,144,144,centroid\n" for name in eyes)
+    table.write_text(f"image,roi_height,roi_width,center_from\n{rows}")
     found = compare(ours, theirs)
     assert (found.rows["shift_rows"] == 10).all()
     (note,) = found.notes
     assert str(ours) in note
+    # a region that was imported whole: its scale in the photograph is not known
+    table.write_text(table.read_text().replace("centroid", "whole"))
+    assert set(compare(ours, theirs).rows["status"]) == {"not the same picture"}
 
 
 def test_broken_roi_table(ours):

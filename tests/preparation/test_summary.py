@@ -130,7 +130,7 @@ def test_what_cannot_be_measured_is_named(tmp_path):
     assert found.table.iloc[0]["measured"] == 1
     for name in ("2.png", "2_mask.png"):
         (tmp_path / "D" / name).unlink()
-    assert "3 (0+0)" in summarize(tmp_path).render()
+    assert summarize(tmp_path).render().splitlines()[-1].split()[:3] == ["D", "3", "-"]
 
 
 def test_mask_of_another_size(tmp_path):
@@ -161,7 +161,7 @@ def test_markdown(summary):
     lines = summary.render("markdown").splitlines()
     assert lines[1].replace("-", "").replace("|", "").strip() == ""
     assert len({line.count("|") for line in lines}) == 1
-    assert "| REFUGE_Valid | 2 (0+0) | " in lines[-2]
+    assert "| REFUGE_Valid | 2 | " in lines[-2]
 
 
 def test_csv_and_json_have_full_precision(summary, tmp_path):
