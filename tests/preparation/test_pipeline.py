@@ -433,14 +433,14 @@ def test_names_in_another_encoding(tmp_path):
     save(encode_mask(np.stack([disc, cup])), tmp_path / "raw/masks/x.png")
     try:
         for folder in (b"images", b"masks"):
-            os.rename(raw + b"/" + folder + b"/x.png", raw + b"/" + folder + b"/caf\xe9.png")
+            os.rename(raw + b"/" + folder + b"/x.png", raw + b"/" + folder + b"/eye\xe9.png")
     except OSError:
         pytest.skip("the file system takes UTF-8 only")
     outcome = prepare(
         Generic(), [tmp_path / "raw"], tmp_path / "out", region=REGION, options=PARTIAL
     )
     assert not outcome.problems
-    assert fundus_datalist(tmp_path / "out")[0]["image"].endswith("Own/image/caf_.png")
+    assert fundus_datalist(tmp_path / "out")[0]["image"].endswith("Own/image/eye_.png")
     assert len(read_placements(tmp_path / "out/Own/roi.csv")) == 1
 
 
