@@ -13,7 +13,12 @@ import click
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--domain", "domains", multiple=True, required=True, help="Domain; may be repeated.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="JSON file to write.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="JSON file to write.",
+)
 @click.option(
     "--format",
     "form",

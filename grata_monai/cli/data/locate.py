@@ -56,7 +56,9 @@ _SHEET = "contact_sheet.png"
     show_default=True,
     help="Images below are listed, so that you look at them. It is no probability.",
 )
-@click.option("--disc-diameter", type=float, help="About, in px.  [default: found]")
+@click.option(
+    "--disc-diameter", type=click.FloatRange(min=4), help="About, in px.  [default: found]"
+)
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
 @click.option("--force", is_flag=True, help="Replace the CSV file and previews that are there.")
 def locate(
