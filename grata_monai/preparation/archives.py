@@ -30,6 +30,8 @@ class ArchiveLimits:
         member_bytes: Most bytes of a file that is no archive.
         total_bytes: Most bytes of all files of an archive.
         ratio: Most times that an archive may shrink its files, if these have more than 1 GiB.
+        copied_bytes: Most bytes of archives in archives, which have to be copied.
+        inner_ratio: Most times that an archive in an archive may shrink, if it has over 16 MiB.
         depth: Archives within archives within archives ...
     """
 
@@ -37,6 +39,8 @@ class ArchiveLimits:
     member_bytes: int = GIB
     total_bytes: int = 256 * GIB
     ratio: float = 200.0
+    copied_bytes: int = 64 * GIB
+    inner_ratio: float = 20.0
     depth: int = 3
 
 
@@ -118,6 +122,34 @@ def copy_member(path: Path, member: str, target: Path) -> None:
                 shutil.copyfileobj(source, file, 1 << 20)
         except _BROKEN as error:
             raise ValueError(f"{path}: {member} is broken ({error}). Download it again.") from error
+
+
+def check_copy(
+    name: str, info: zipfile.ZipInfo, depth: int, copied: int, limits: ArchiveLimits
+) -> None:
+    """Check that an archive in an archive may be copied.
+
+    Args:
+        name: What messages call it.
+        info: The member.
+        depth: How many archives it lies in.
+        copied: Bytes copied so far.
+        limits: What must be kept to.
+
+    Raises:
+        ValueError: If it may not.
+    """
+    if depth >= limits.depth:
+        raise ValueError(
+            f"{name} is an archive in more than {limits.depth - 1} others. Unpack the outer ones "
+            "and give the folder."
+        )
+    shrinks = info.file_size > limits.inner_ratio * max(info.compress_size, 1)
+    if copied + info.file_size > limits.copied_bytes or (info.file_size > 1 << 24 and shrinks):
+        raise ValueError(
+            f"{name} would unpack to {info.file_size} bytes from {info.compress_size}: that is not "
+            "how image archives look. If you trust it, unpack it yourself and give the folder."
+        )
 
 
 @contextmanager

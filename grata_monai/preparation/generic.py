@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -27,7 +26,7 @@ from grata_monai.preparation.decoding import (
 )
 from grata_monai.preparation.pair_table import read_pair_table
 from grata_monai.preparation.problems import Problem
-from grata_monai.preparation.raw_dataset import Found, RawDataset, RawItem
+from grata_monai.preparation.raw_dataset import Found, RawDataset, RawItem, with_unique_names
 from grata_monai.preparation.sources import RawFile
 from grata_monai.preparation.splits import Splits, even_split, listed_split
 
@@ -39,12 +38,13 @@ _ONE = frozenset(
 # not "od": that is the right eye, oculus dexter, at least as often
 _DISC = frozenset({"disc", "discs", "disk", "disks", "optic_disc", "optic disc"})
 _CUP = frozenset({"cup", "cups", "optic_cup", "optic cup"})
+_IMAGES = frozenset({"image", "images", "photo", "photos", "photographs"})
+_TELLING = _ONE | _DISC | _CUP | _IMAGES
 _ENDINGS = {
     "mask": r"[ _-](mask|label|seg|gt|segmentation)",
     "disc": r"[ _-](optic[ _-]?)?(disc|disk)([ _-](mask|seg))?",
     "cup": r"[ _-](optic[ _-]?)?cup([ _-](mask|seg))?",
 }
-_HOSTILE = re.compile(r'[<>:"|?*\\/\x00-\x1f\ufffd]')
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -123,7 +123,8 @@ class Generic(RawDataset):
     def find(self, files: Sequence[RawFile]) -> Found:
         """Pair the files by the table, or by their names."""
         if self.pairs is not None:
-            return self._with_splits(read_pair_table(self.pairs, files, masks=self.masks))
+            table = read_pair_table(self.pairs, files, masks=self.masks)
+            return self._with_splits(with_unique_names(table))
         pictures = [file for file in files if file.suffix in IMAGE_SUFFIXES]
         by_role = {
             role: [f for f in pictures if _role(f) == role] for role in ("mask", "disc", "cup")
@@ -131,11 +132,17 @@ class Generic(RawDataset):
         photographs = [file for file in pictures if _role(file) is None]
         items: list[RawItem] = []
         problems: list[Problem] = []
+        remarks: tuple[str, ...] = ()
         if not self.masks:
             items = [RawItem(file.stem, "", file, ()) for file in photographs]
+            others = [file.path for members in by_role.values() for file in members]
+            if others:
+                remarks = (
+                    f"{len(others)} files left out as masks by their names: {others[0]} ...",
+                )
         else:
             _pair_by_name(photographs, by_role, items, problems)
-        return self._with_splits(_with_own_names(items, problems))
+        return self._with_splits(with_unique_names(Found(items, problems, remarks)))
 
     def decode(self, levels: Sequence[npt.NDArray[Any]], notes: Notes) -> Mask:
         """Return disc and cup of one mask file, or of two."""
@@ -165,18 +172,22 @@ class Generic(RawDataset):
             for split, members in splits.items()
             for name in members
         ]
-        return Found(moved, found.problems)
+        return Found(moved, found.problems, found.remarks)
 
 
 def _role(file: RawFile) -> str | None:
-    """Return what a file is a mask of, going by its folders and its name; None: a photograph."""
-    structure = next((name for name in reversed(file.folders) if name in _DISC | _CUP), None)
-    if structure is not None:
+    """Return what a file is a mask of, going by its folders and its name; None: a photograph.
+
+    The innermost folder that says something counts: segmentation/images holds photographs.
+    """
+    told = next((name for name in reversed(file.folders) if name in _TELLING), "")
+    structure = next((name for name in reversed(file.folders) if name in _DISC | _CUP), "")
+    if structure and told not in _IMAGES:
         return "disc" if structure in _DISC else "cup"
     for role in ("disc", "cup", "mask"):
         if re.search(_ENDINGS[role] + "$", file.stem, re.IGNORECASE):
             return role
-    return "mask" if _ONE.intersection(file.folders) else None
+    return "mask" if told in _ONE else None
 
 
 def _eye(file: RawFile, role: str) -> str:
@@ -197,19 +208,18 @@ def _pair_by_name(
             groups[role].setdefault(_eye(file, role), []).append(file)
     used: set[str] = set()
     for photograph in photographs:
-        found = [
+        fits = [
             _nearest(groups[role].get(photograph.stem.lower(), []), photograph)
             for role in ("disc", "cup", "mask")
         ]
-        disc, cup, mask = found
-        masks = (disc, cup) if disc and cup else (mask,) if mask else ()
-        chosen = tuple(file for file in masks if file is not None)
-        if chosen:
-            items.append(RawItem(photograph.stem, "", photograph, chosen))
-            used.update(file.path for file in chosen)
+        used.update(file.path for files in fits for file in files)
+        chosen = [*fits[0], *fits[1]] if fits[0] and fits[1] else fits[2]
+        if any(len(files) > 1 for files in fits):
+            problems.append(_ambiguous(photograph, fits))
+        elif chosen:
+            items.append(RawItem(photograph.stem, "", photograph, tuple(chosen)))
         else:
-            problems.append(_unpaired(photograph, disc, cup))
-            used.update(file.path for file in (disc, cup) if file is not None)
+            problems.append(_unpaired(photograph, *map(bool, fits[:2])))
     problems.extend(
         Problem(file.location, "mask without a photograph", "Add the photograph of the same name.")
         for files in by_role.values()
@@ -218,17 +228,27 @@ def _pair_by_name(
     )
 
 
-def _nearest(files: Sequence[RawFile], photograph: RawFile) -> RawFile | None:
-    """Return the mask that shares the most outer folders with the photograph."""
+def _nearest(files: Sequence[RawFile], photograph: RawFile) -> list[RawFile]:
+    """Return the masks that share the most outer folders with the photograph."""
 
     def shared(file: RawFile) -> int:
         pairs = zip(file.folders, photograph.folders, strict=False)
         return next((i for i, (one, other) in enumerate(pairs) if one != other), len(file.folders))
 
-    return max(files, key=shared, default=None)
+    most = max(map(shared, files), default=0)
+    return [file for file in files if shared(file) == most]
 
 
-def _unpaired(photograph: RawFile, disc: RawFile | None, cup: RawFile | None) -> Problem:
+def _ambiguous(photograph: RawFile, fits: Sequence[Sequence[RawFile]]) -> Problem:
+    return Problem(
+        photograph.location,
+        "several masks fit the photograph",
+        "Keep one, or say with --pairs which it is.",
+        ", ".join(file.path for files in fits for file in files if len(files) > 1),
+    )
+
+
+def _unpaired(photograph: RawFile, disc: bool, cup: bool) -> Problem:
     missing = "cup" if disc else "disc" if cup else "mask"
     return Problem(
         photograph.location,
@@ -236,29 +256,6 @@ def _unpaired(photograph: RawFile, disc: RawFile | None, cup: RawFile | None) ->
         "Add the mask, give a table with --pairs, or prepare photographs alone with --no-masks.",
         f"missing: {missing}",
     )
-
-
-def _with_own_names(items: list[RawItem], problems: list[Problem]) -> Found:
-    """Give images of the same name in different folders different names."""
-    taken = Counter(item.name.lower() for item in items)
-    renamed: dict[str, RawItem] = {}
-    for item in items:
-        name = item.name
-        if taken[name.lower()] > 1:
-            name = item.image.path.rsplit(".", 1)[0].replace("/", "_")
-        name = _HOSTILE.sub("_", name)
-        if name.lower() in renamed:
-            problems.append(
-                Problem(
-                    item.image.location,
-                    "another photograph has the same name",
-                    "Rename one of them.",
-                    renamed[name.lower()].image.location,
-                )
-            )
-            continue
-        renamed[name.lower()] = RawItem(name, item.split, item.image, item.masks, item.center)
-    return Found(list(renamed.values()), problems)
 
 
 def _snap(levels: npt.NDArray[Any], tolerance: int) -> npt.NDArray[Any]:

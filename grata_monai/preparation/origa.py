@@ -23,7 +23,7 @@ from grata_monai.preparation.decoding import (
     fill_disc,
 )
 from grata_monai.preparation.official import official_stems
-from grata_monai.preparation.problems import FileError
+from grata_monai.preparation.problems import FileError, Problem
 from grata_monai.preparation.raw_dataset import (
     Found,
     RawDataset,
@@ -89,7 +89,20 @@ class Origa(RawDataset):
         png = group_files(usable, r"(\d{3})\.(png|bmp)", where=_is_annotation)
         mat = group_files(usable, r"(\d{3})\.mat")
         masks = {"auto": {**mat, **png}, "png": png, "mat": mat}[self.mask_files]
-        return pair_files(self._splits(usable), images, {"mask": masks})
+        splits = self._splits(usable)
+        found = pair_files(splits, images, {"mask": masks})
+        listed = {name for names in splits.values() for name in names}
+        rest = [name for name in official_stems(self.domain)[""] if name not in listed]
+        without = pair_files({"": rest}, images, {"mask": masks})
+        unlisted = [
+            Problem(
+                item.image.location,
+                "the list says neither set A nor set B",
+                "Complete the list, or choose another split.",
+            )
+            for item in without.items
+        ]
+        return Found(found.items, [*found.problems, *without.problems, *unlisted])
 
     def read_levels(self, file: RawFile) -> npt.NDArray[Any]:
         """Return the stored levels of a mask file, HxW.
@@ -113,7 +126,13 @@ class Origa(RawDataset):
 
 
 def _is_annotation(file: RawFile) -> bool:
-    return any("mask" in folder or "annotation" in folder for folder in file.folders)
+    """Tell by the innermost folder that says something."""
+    for folder in reversed(file.folders):
+        if "mask" in folder or "annotation" in folder:
+            return True
+        if "image" in folder:
+            return False
+    return False
 
 
 def _read_mat(file: RawFile) -> npt.NDArray[Any]:
@@ -143,7 +162,13 @@ def _by_set(files: Sequence[RawFile], names: Sequence[str]) -> Splits:
             columns = {str(column).strip().lower(): column for column in table.columns}
             if {"filename", "set"} <= set(columns):
                 stems = table[columns["filename"]].astype(str).str.extract(r"(\d{3})")[0]
-                sets = dict(zip(stems, table[columns["set"]].astype(str).str.strip(), strict=True))
+                sets = dict(
+                    zip(
+                        stems,
+                        table[columns["set"]].astype(str).str.strip().str.upper(),
+                        strict=True,
+                    )
+                )
                 return {
                     "train": tuple(name for name in names if sets.get(name) == "A"),
                     "test": tuple(name for name in names if sets.get(name) == "B"),

@@ -24,9 +24,8 @@ def read_pair_table(
 ) -> Found:
     """Pair files as a CSV says.
 
-    A path is looked up by its end: the file whose path agrees with it over the most folders. So
-    absolute paths of another computer do, with slashes or backslashes, and the case of letters
-    does not matter.
+    A path fits a file if one of the two is the end of the other. So absolute paths of another
+    computer do, with slashes or backslashes, and the case of letters does not matter.
 
     Args:
         table: CSV with the columns image and mask, or image, disc and cup; if wanted also split,
@@ -56,21 +55,11 @@ def read_pair_table(
         index.setdefault(file.path.rsplit("/", 1)[-1].lower(), []).append(file)
     items: list[RawItem] = []
     problems: list[Problem] = []
-    seen: dict[str, int] = {}
     for line, row in rows:
-        where = f"{path}, line {line}"
         try:
-            item = _item(row, columns if masks else (), index)
-            if seen.setdefault(item.name.lower(), line) != line:
-                raise FileError(
-                    "another row has a photograph of the same name",
-                    "Remove one of the rows, or rename one of the photographs.",
-                    f"line {seen[item.name.lower()]}",
-                )
+            items.append(_item(row, columns if masks else (), index))
         except FileError as error:
-            problems.append(error.of(where))
-        else:
-            items.append(item)
+            problems.append(error.of(f"{path}, line {line}"))
     items.sort(key=lambda item: ("train", "test", "").index(item.split))
     return Found(items, problems)
 
@@ -97,10 +86,13 @@ def _look_up(value: str, column: str, index: Mapping[str, list[RawFile]]) -> Raw
             "Correct the path, or give the folder that holds it as --raw.",
             value,
         )
-    agreement = [_shared_end(file.path.lower().split("/"), wanted) for file in candidates]
-    best = [
-        file for file, count in zip(candidates, agreement, strict=True) if count == max(agreement)
-    ]
+    best = [file for file in candidates if _is_end(wanted, _inside(file).split("/"))]
+    if not best:
+        raise FileError(
+            f"no raw file has the path in the column '{column}'",
+            "Correct its folders: a file of that name lies elsewhere, and might be another eye's.",
+            f"{value}; there is {candidates[0].location}",
+        )
     if len(best) > 1:
         raise FileError(
             f"several files fit the path in the column '{column}'",
@@ -110,9 +102,15 @@ def _look_up(value: str, column: str, index: Mapping[str, list[RawFile]]) -> Raw
     return best[0]
 
 
-def _shared_end(one: Sequence[str], other: Sequence[str]) -> int:
-    pairs = zip(reversed(one), reversed(other), strict=False)
-    return next((count for count, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+def _inside(file: RawFile) -> str:
+    """Return a file's path in the folder or in its archive, in lower case."""
+    return re.split(r"\.zip/", file.path.lower())[-1]
+
+
+def _is_end(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Tell whether one of two paths is the end of the other."""
+    count = min(len(one), len(other))
+    return list(one[-count:]) == list(other[-count:])
 
 
 def _center(row: Mapping[str, str]) -> tuple[float, float] | None:

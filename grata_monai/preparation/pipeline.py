@@ -15,7 +15,7 @@ from typing import Any
 
 from grata_monai.preparation.parallel import parallel_map
 from grata_monai.preparation.problems import Problem
-from grata_monai.preparation.raw_dataset import MISSING, RawDataset, RawItem
+from grata_monai.preparation.raw_dataset import MISSING, RawDataset, RawItem, check_claims
 from grata_monai.preparation.records import Record
 from grata_monai.preparation.region import RegionOptions
 from grata_monai.preparation.sources import RawFile, open_raw
@@ -108,7 +108,7 @@ def prepare(
     store = DomainStore(Path(root), dataset.domain)
     _check_apart(sources, store.root)
     with open_raw(sources) as files:
-        found = dataset.find(files)
+        found = check_claims(dataset.find(files))
         jobs = [
             _job(item, dataset, region, centers, None if options.dry_run else store.root)
             for item in found.items

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -19,6 +20,8 @@ from grata_monai.preparation.decoding import Mask, Notes
 from grata_monai.preparation.problems import FileError, Problem
 from grata_monai.preparation.sources import RawFile
 
+_HOSTILE = re.compile(r'[<>:"|?*\\/\x00-\x1f\ufffd]')
+_LONGEST_NAME = 200  # bytes; file systems take 255, and temporary names need some
 MISSING = "neither photograph nor mask was found"
 Grouped = Mapping[str, list[RawFile]]
 """Files by the lower-case name of the eye."""
@@ -50,10 +53,12 @@ class Found:
     Args:
         items: Complete photographs, in the order of the lists to write.
         problems: What is missing or contradicts itself.
+        remarks: What a person should know besides.
     """
 
     items: list[RawItem]
     problems: list[Problem]
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +138,45 @@ def group_files(
     return groups
 
 
+def with_unique_names(found: Found) -> Found:
+    """Give photographs of the same name in different folders names with their folders.
+
+    Characters that some system does not take in names become ``_``.
+    """
+    taken = Counter(item.name.lower() for item in found.items)
+    items = []
+    for item in found.items:
+        name = item.name
+        if taken[name.lower()] > 1:
+            name = item.image.path.rsplit(".", 1)[0].replace("/", "_")
+        items.append(dataclasses.replace(item, name=_HOSTILE.sub("_", name)))
+    return dataclasses.replace(found, items=items)
+
+
+def check_claims(found: Found) -> Found:
+    """Take out what would overwrite another image, or has a mask that another one has, too.
+
+    Whichever of them is right, guessing would put one eye's mask on another's photograph.
+    """
+    names = Counter(item.name.lower() for item in found.items)
+    masks = Counter(mask.path for item in found.items for mask in item.masks)
+    items, problems = [], []
+    for item in found.items:
+        shared = [mask.path for mask in item.masks if masks[mask.path] > 1]
+        if names[item.name.lower()] > 1:
+            what, cure, detail = "several photographs have the same name", "Rename one.", item.name
+        elif shared:
+            what, cure = "another photograph has the same mask", "Give each its own."
+            detail = shared[0]
+        elif len(item.name.encode()) > _LONGEST_NAME:
+            what, cure, detail = "the name is too long", "Shorten it or its folders'.", item.name
+        else:
+            items.append(item)
+            continue
+        problems.append(Problem(item.image.location, what, cure, detail))
+    return dataclasses.replace(found, items=items, problems=[*found.problems, *problems])
+
+
 def in_other_framing(file: RawFile) -> bool:
     """Tell whether a file lies in one of the folders of crops that mirrors add."""
     return any(folder.endswith(("_cropped", "_square")) for folder in file.folders)
@@ -188,11 +232,14 @@ def _pair(
         return RawItem(name, split, _only(image), tuple(_only(files) for files in found.values()))
     except FileError as error:
         return error.of(name)
+    except OSError as error:
+        return Problem(name, "a file cannot be read", "Download or export it again.", str(error))
 
 
 def _only(files: Sequence[RawFile]) -> RawFile:
     """Return the file, or the first of several copies."""
-    if len({file.size for file in files}) > 1:
+    first = files[0]
+    if any(file.size != first.size or file.read() != first.read() for file in files[1:]):
         raise FileError(
             "there are different files of the same name",
             "Keep one of them, or give a folder that has only one.",

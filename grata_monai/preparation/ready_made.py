@@ -25,6 +25,7 @@ from grata_monai.preparation.raw_dataset import (
     RawItem,
     group_files,
     pair_files,
+    with_unique_names,
 )
 from grata_monai.preparation.sources import RawFile
 
@@ -86,7 +87,7 @@ class AuthorsFundus(_ReadyMade):
         for split in _SPLITS:
             if split in lists:
                 _read_list(lists[split], split, by_path, items, problems)
-        return Found(items, problems)
+        return with_unique_names(Found(items, problems))
 
     def decode(self, levels: Sequence[npt.NDArray[Any]], notes: Notes) -> Mask:
         """Return disc and cup with the thresholds of the authors' loader."""
@@ -117,7 +118,9 @@ class DofeFundus(_ReadyMade):
                 parts[kind] = group_files(members, r"(.+)\.png")
             names = [group[0].stem for part in parts.values() for group in part.values()]
             order = sorted(dict.fromkeys(names), key=natural_key)
-            found = pair_files({split: order}, parts["image"], {"mask": parts["mask"]})
+            # the authors have one list for this domain
+            listed = "" if self.name == "REFUGE_Valid" else split
+            found = pair_files({listed: order}, parts["image"], {"mask": parts["mask"]})
             items += found.items
             problems += found.problems
         return Found(items, problems)

@@ -57,7 +57,7 @@ def test_backslashes_of_windows_archives_are_folders(tmp_path):
     archive = pack(tmp_path / "w.zip", {"Training400\\Glaucoma\\g0001.jpg": b"x"})
     with open_raw([archive]) as files:
         assert files[0].path == "w.zip/Training400/Glaucoma/g0001.jpg"
-        assert files[0].folders == ("w", "training400", "glaucoma")
+        assert files[0].folders == ("training400", "glaucoma")
         assert files[0].read() == b"x"
 
 
@@ -88,6 +88,52 @@ def test_loops_of_links_in_folders_end(tmp_path):
     (tmp_path / "raw" / "a.png").write_bytes(b"x")
     (tmp_path / "raw" / "loop").symlink_to(tmp_path / "raw", target_is_directory=True)
     assert listed(tmp_path / "raw") == {"a.png": b"x"}
+
+
+def test_links_in_folders_stay_in_them(tmp_path):
+    raw = tmp_path / "raw"
+    (raw / "sub").mkdir(parents=True)
+    (raw / "sub" / "a.png").write_bytes(b"x")
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (raw / "inside.png").symlink_to(raw / "sub" / "a.png")
+    (raw / "out.png").symlink_to(tmp_path / "secret.png")
+    (raw / "gone.png").symlink_to(raw / "nothing.png")
+    with open_raw([raw]) as files:
+        by_name = {file.path: file for file in files}
+        assert by_name["inside.png"].read() == b"x"
+        with pytest.raises(OSError, match="link out of the raw folder"):
+            by_name["out.png"].read()
+        with pytest.raises(OSError, match="link to nothing"):
+            by_name["gone.png"].read()
+    (raw / "folder").symlink_to(tmp_path, target_is_directory=True)
+    with pytest.raises(ValueError, match=r"folder is a link out of the raw folder"):
+        listed(raw)
+
+
+def test_a_bomb_of_archives_is_not_copied(tmp_path, monkeypatch):
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    with zipfile.ZipFile(tmp_path / "inner.zip", "w") as inner:
+        inner.writestr("a.bmp", b"0" * (1 << 25))  # stored, so that the outer one shrinks it
+    outer = pack(tmp_path / "outer.zip", {"inner.zip": (tmp_path / "inner.zip").read_bytes()})
+    assert outer.stat().st_size < 1 << 20
+    with pytest.raises(ValueError, match=r"outer\.zip/inner\.zip would unpack to"):
+        listed(outer)
+    with pytest.raises(ValueError, match="would unpack to"):
+        listed(outer, limits=ArchiveLimits(copied_bytes=1000))
+    assert list((tmp_path / "scratch").rglob("*.zip")) == []
+
+
+def test_a_member_without_a_name(tmp_path):
+    assert listed(pack(tmp_path / "dot.zip", {".": b"x", "a.png": b"y"})) == {"dot.zip/a.png": b"y"}
+
+
+def test_accents_have_one_form(tmp_path):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "u\u0308.png").write_bytes(b"x")
+    assert listed(tmp_path / "raw") == {"\u00fc.png": b"x"}
 
 
 @pytest.mark.parametrize(

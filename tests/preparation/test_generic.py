@@ -10,12 +10,13 @@ import pytest
 from grata_monai.preparation import Generic, open_raw
 from grata_monai.preparation.decoding import Notes
 from grata_monai.preparation.problems import FileError
+from grata_monai.preparation.raw_dataset import check_claims
 from tests.preparation.test_raw_datasets import EXPECTED, GREY, LABELS, pairs, touch
 
 
 def find(root, **choices):
     with open_raw([root]) as files:
-        found = Generic(**choices).find(files)
+        found = check_claims(Generic(**choices).find(files))
     return found.items, found.problems
 
 
@@ -57,8 +58,8 @@ def test_what_has_no_partner(tmp_path):
 def test_photographs_alone_and_same_names_in_two_folders(tmp_path):
     root = touch(tmp_path, "left/1.png", "right/1.png", "right/2.png", "right/2.jpg")
     items, problems = find(root, masks=False)
-    assert [item.name for item in items] == ["left_1", "right_1", "right_2"]
-    assert [problem.what for problem in problems] == ["another photograph has the same name"]
+    assert [item.name for item in items] == ["left_1", "right_1"]
+    assert [problem.what for problem in problems] == ["several photographs have the same name"] * 2
 
 
 def test_the_nearer_mask_wins(tmp_path):
@@ -71,6 +72,29 @@ def test_the_nearer_mask_wins(tmp_path):
         ("a_images_1", "a/masks/1.png"),
         ("b_images_1", "b/masks/1.png"),
     ]
+
+
+def test_nobody_gets_the_mask_of_another(tmp_path):
+    root = touch(tmp_path, "A/images/1.png", "B/images/1.png", "A/masks/1.png")
+    items, problems = find(root)
+    assert not items
+    assert {problem.what for problem in problems} == {"another photograph has the same mask"}
+    items, problems = find(touch(root, "C/masks/1.png"))
+    assert [item.image.path for item in items] == ["A/images/1.png"]
+    assert {problem.what for problem in problems} == {"several masks fit the photograph"}
+
+
+def test_the_innermost_folder_tells_what_a_file_is(tmp_path):
+    root = touch(tmp_path, "segmentation/images/1.png", "segmentation/masks/1.png")
+    items, problems = find(root)
+    assert not problems
+    assert pairs(items) == {"1": ("", "segmentation/images/1.png", "segmentation/masks/1.png")}
+
+
+def test_a_mask_in_two_rows(tmp_path):
+    items, problems = table(tmp_path, "image,mask\nx/2.png,y/2.png\nd/1.png,y/2.png\n")
+    assert not items
+    assert len(problems) == 2
 
 
 @pytest.mark.parametrize(
@@ -129,6 +153,8 @@ def test_table_with_disc_and_cup(tmp_path):
     ("row", "what"),
     [
         ("9.png,x/2.png,", "column 'image' is not among the raw files"),
+        ("elsewhere/2.png,y/2.png,", "no raw file has the path in the column 'image'"),
+        ("x/2.png,other/2.png,", "no raw file has the path in the column 'mask'"),
         ("x/2.png,9.png,", "column 'mask' is not among the raw files"),
         ("2.png,y/2.png,", "several files fit the path in the column 'image'"),
         ("x/2.png,,", "column 'mask' is empty"),
@@ -136,7 +162,7 @@ def test_table_with_disc_and_cup(tmp_path):
     ],
 )
 def test_rows_that_do_not_fit_are_all_reported(tmp_path, row, what):
-    items, problems = table(tmp_path, f"image,mask,split\n{row}\nd/1.png,y/2.png,\n{row}\n")
+    items, problems = table(tmp_path, f"image,mask,split\n{row}\nd/1.png,Masken/Ä 1.png,\n{row}\n")
     assert [item.name for item in items] == ["1"]
     assert [what in problem.what for problem in problems] == [True, True]
     assert [problem.file.rsplit(", ", 1)[-1] for problem in problems] == ["line 2", "line 4"]

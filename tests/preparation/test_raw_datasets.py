@@ -262,6 +262,27 @@ def test_origa_split_by_set(tmp_path):
     ]
 
 
+def test_origa_images_that_are_in_no_set_are_reported(tmp_path):
+    stems = ["001", "002", "003"]
+    root = touch(tmp_path, *(f"Images/{s}.jpg" for s in stems), *(f"Masks/{s}.png" for s in stems))
+    (root / "OrigaList.csv").write_text("Filename,Set\n001.jpg,a\n002.jpg,C\n")
+    items, problems = find(Origa(split="set"), root)
+    assert [(item.name, item.split) for item in items] == [("001", "train")]
+    assert [problem.what for problem in problems] == ["the list says neither set A nor set B"] * 2
+    with open_raw([root]) as files:
+        found = Origa(split="set").find(files)
+    assert len(found.items) + len(found.problems) == 650
+
+
+def test_different_files_of_equal_size_are_no_copies(tmp_path):
+    root = touch(tmp_path, "a/g0001.jpg", "m/g0001.bmp", "n/g0001.bmp")
+    assert find(RefugeTraining(), root)[1] == []
+    (root / "n/g0001.bmp").write_bytes(b"y")
+    items, (problem,) = find(RefugeTraining(), root)
+    assert not items
+    assert "different files of the same name" in problem.what
+
+
 @pytest.mark.parametrize(
     ("make", "name"),
     [

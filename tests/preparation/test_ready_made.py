@@ -99,9 +99,10 @@ def test_missing_files_and_label_maps_are_reported_together(tmp_path):
 def test_dofe(tmp_path):
     root = tmp_path / "Fundus"
     names = {1: "gdrishtiGS_001", 2: "G-1-L", 3: "n0001", 4: "V0001"}
-    for number, name in names.items():
+    for number in names:
         for split in ("train", "test"):
             rois = root / f"Domain{number}/{split}/ROIs"
+            name = f"{names[number]}{split[1]}"
             save(photograph(number), rois / f"image/{name}.png")
             smooth = np.where(grey(number) == 0, 30, grey(number)).astype(np.uint8)
             save(smooth, rois / f"mask/{name}.png")
@@ -117,9 +118,11 @@ def test_dofe(tmp_path):
     outcome = run(found[0], root, tmp_path / "out")
     assert outcome.complete
     assert [record.split for record in outcome.records] == ["train", "test"]
-    pixels = np.asarray(Image.open(tmp_path / "out/Drishti_GS/test/mask/gdrishtiGS_001.png"))
+    pixels = np.asarray(Image.open(tmp_path / "out/Drishti_GS/test/mask/gdrishtiGS_001e.png"))
     assert np.array_equal(pixels, grey(1))
-    stored = np.asarray(Image.open(tmp_path / "out/Drishti_GS/test/image/gdrishtiGS_001.png"))
+    assert run(found[3], root, tmp_path / "out").complete
+    assert [path.name for path in (tmp_path / "out").glob("REFUGE*.csv")] == ["REFUGE_Valid.csv"]
+    stored = np.asarray(Image.open(tmp_path / "out/Drishti_GS/test/image/gdrishtiGS_001e.png"))
     assert np.array_equal(stored, photograph(1))
 
 
@@ -156,6 +159,23 @@ def test_size(tmp_path):
     image = Image.fromarray(photograph(1)).resize((64, 64), Image.Resampling.BICUBIC)
     stored = np.asarray(Image.open(tmp_path / "out" / outcome.records[0].image))
     assert np.array_equal(stored, np.asarray(image))
+
+
+def test_images_of_one_name_do_not_overwrite_each_other(tmp_path):
+    rows = ["image,mask"]
+    for number in (1, 2):
+        save(photograph(number), tmp_path / f"in/M/{number}/image/1.png")
+        save(grey(number), tmp_path / f"in/M/{number}/mask/1.png")
+        rows.append(f"M/{number}/image/1.png,M/{number}/mask/1.png")
+    (tmp_path / "in/M.csv").write_text("\n".join(rows) + "\n")
+    outcome = run(AuthorsFundus(name="M"), tmp_path / "in", tmp_path / "out")
+    assert [record.name for record in outcome.records] == ["M_1_image_1", "M_2_image_1"]
+    for number, record in enumerate(outcome.records, 1):
+        stored = np.asarray(Image.open(tmp_path / "out" / record.image))
+        assert np.array_equal(stored, photograph(number))
+    (tmp_path / "in/M.csv").write_text("\n".join([*rows, rows[1]]) + "\n")
+    twice = run(AuthorsFundus(name="M"), tmp_path / "in", tmp_path / "out2", allow_partial=True)
+    assert [record.name for record in twice.records] == ["M_2_image_1"]
 
 
 def test_something_else(tmp_path):
