@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from grata_monai.imaging import read_photograph
 from grata_monai.imaging.dicom import DICOM_SUFFIXES, is_dicom
-from grata_monai.imaging.reading import UNREADABLE
+from grata_monai.imaging.reading import IMAGE_FORMATS, UNREADABLE
 
 IMAGE_SUFFIXES = (".bmp", *DICOM_SUFFIXES, ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 _IMAGE_FOLDERS = ("image", "images")
@@ -70,7 +70,7 @@ def why_unreadable(path: str) -> str | None:
         if is_dicom(Path(path)):
             read_photograph(path)
             return None
-        with Image.open(path) as image:
+        with Image.open(path, formats=IMAGE_FORMATS) as image:
             if image.format == "PNG":
                 image.verify()
             else:
@@ -103,5 +103,9 @@ def natural_key(text: str) -> tuple[list[tuple[int, int, str]], str]:
         ['2.png', '10.png']
     """
     pieces = re.split(r"([0-9]+)", text)
-    key = [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece.lower()) for piece in pieces]
+    numbers = (piece.lstrip("0") if piece.isdecimal() else None for piece in pieces)
+    key = [
+        (0, len(number), number) if number is not None else (1, 0, piece.lower())
+        for piece, number in zip(pieces, numbers, strict=True)
+    ]
     return key, text

@@ -23,6 +23,7 @@ from grata_monai.imaging.reading import (
     read_levels,
     read_mask,
     read_photograph,
+    turn_back,
 )
 from grata_monai.imaging.window import Window, overlap
 from grata_monai.imaging.writing import write_png
@@ -46,5 +47,6 @@ __all__ = [
     "read_mask",
     "read_photograph",
     "split_grey",
+    "turn_back",
     "write_png",
 ]

@@ -27,6 +27,15 @@ from grata_monai.imaging.dicom import is_dicom, read_dicom
 logger = logging.getLogger(__name__)
 
 _ORIENTATION_TAG = 0x0112
+_TURNED_BACK = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
 UNREADABLE = (
     OSError,
     SyntaxError,  # PIL, for a broken PNG
@@ -35,8 +44,13 @@ UNREADABLE = (
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
+    NotImplementedError,  # PIL, for a rare kind of a known format
 )
 """What PIL raises for files that are no image or a broken one."""
+
+
+IMAGE_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM", "JPEG2000")
+"""Formats that are read, whatever a file is called; others could start other programs."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +115,9 @@ def read_mask(source: Readable) -> Image.Image:
 def read_levels(source: Readable) -> npt.NDArray[Any]:
     """Read the levels of a mask as they are stored, whatever they mean.
 
-    Palette images give their indices, one-bit images 0 and 255, images with equal color channels
-    the first, 16-bit images whose levels are those of 8 bits times 257 these.
+    Palette images give their greys if all of them are grey, and their indices if not; one-bit
+    images 0 and 255; images with equal color channels the first; 16-bit images whose levels are
+    those of 8 bits times 257 these.
 
     Returns:
         HxW unsigned 8-bit, or 64-bit integers where the file has more bits.
@@ -112,6 +127,18 @@ def read_levels(source: Readable) -> npt.NDArray[Any]:
         ValueError: If the file is not such an image; the message names it.
     """
     return _read(source, "mask", _levels)
+
+
+def turn_back(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    """Return pixels of a photograph that was turned by its EXIF orientation as they are stored.
+
+    Args:
+        pixels: HxW or HxWxC of the turned photograph.
+        orientation: The EXIF orientation, 1 to 8.
+    """
+    if orientation not in _TURNED_BACK:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).transpose(_TURNED_BACK[orientation]))
 
 
 def probe(source: Readable) -> tuple[tuple[int, int], str]:
@@ -141,8 +168,8 @@ def _name(source: Readable) -> str:
 
 def _open(source: Readable) -> Image.Image:
     if isinstance(source, ImageSource):
-        return Image.open(io.BytesIO(source.data))
-    return Image.open(source)
+        return Image.open(io.BytesIO(source.data), formats=IMAGE_FORMATS)
+    return Image.open(source, formats=IMAGE_FORMATS)
 
 
 def _read(source: Readable, kind: str, convert: Callable[[Image.Image], _Result]) -> _Result:
@@ -184,7 +211,9 @@ def _to_grey(image: Image.Image) -> Image.Image:
 
 def _levels(image: Image.Image) -> npt.NDArray[Any]:
     if image.mode == "P":
-        return np.asarray(image)
+        colors = np.asarray(image.convert("RGB"))
+        is_grey = bool((colors == colors[..., :1]).all())
+        return colors[..., 0] if is_grey and colors.max() > 2 else np.asarray(image)
     if image.mode.startswith("I"):
         deep = np.asarray(image).astype(np.int64)
         widened = deep.max() > 255 and not (deep % 257).any()

@@ -56,6 +56,7 @@ class Outcome:
         reused: How many images an earlier run had finished.
         complete: Whether the lists are written (in a dry run: would be).
         report: Table of the problems on disk, if one was written.
+        remarks: What a person should know besides.
     """
 
     domain: str
@@ -64,6 +65,7 @@ class Outcome:
     reused: int = 0
     complete: bool = False
     report: Path | None = None
+    remarks: tuple[str, ...] = ()
 
     def notes(self) -> dict[str, int]:
         """Return for how many images something was done on the way, by kind."""
@@ -117,12 +119,17 @@ def prepare(
             problems = [p for p in found.problems if p.what != MISSING]
             return Outcome(dataset.domain, problems=problems or [_nothing(dataset, files)])
         if options.dry_run:
+            settings = _settings(dataset, region)
+            _check_before(store, store.settings(), settings, store.finished(), jobs, options)
             outcome = _run(jobs, {}, None, options)
             outcome.problems[:0] = found.problems
             outcome.complete = _may_complete(outcome, options)
+            outcome.remarks = found.remarks
             return outcome
         with store.locked():
-            return _prepare(store, dataset, region, jobs, found.problems, options)
+            outcome = _prepare(store, dataset, region, jobs, found.problems, options)
+            outcome.remarks = found.remarks
+            return outcome
 
 
 def _check_apart(sources: Sequence[str | os.PathLike[str]], root: Path) -> None:
@@ -145,12 +152,8 @@ def _prepare(
 ) -> Outcome:
     settings = _settings(dataset, region)
     before = store.settings()
-    if before not in (None, settings) and not options.force:
-        raise ValueError(
-            f"{store.folder} was prepared with other choices ({_changes(before, settings)}). "
-            "Choose another --out, or give --force to replace it."
-        )
     finished = store.finished()
+    _check_before(store, before, settings, finished, jobs, options)
     if any(job.fingerprint not in finished for job in jobs):
         store.begin(settings, replace=before not in (None, settings))
     outcome = _run(jobs, finished, store, options)
@@ -225,6 +228,31 @@ def _settings(dataset: RawDataset, region: RegionOptions) -> dict[str, Any]:
     settings = {"dataset": dataset.key, "choices": dataset.choices(), "region": asdict(region)}
     # as a JSON file gives it back, so that both can be compared
     return dict(json.loads(json.dumps(settings)))
+
+
+def _check_before(
+    store: DomainStore,
+    before: Mapping[str, Any] | None,
+    settings: Mapping[str, Any],
+    finished: Mapping[str, Record],
+    jobs: Sequence[Job],
+    options: PrepareOptions,
+) -> None:
+    """Refuse to replace or remove what an earlier run has made, unless that is wanted."""
+    if options.force or before is None:
+        return
+    if before != settings:
+        raise ValueError(
+            f"{store.folder} was prepared with other choices ({_changes(before, settings)}). "
+            "Choose another --out, or give --force to replace it."
+        )
+    gone = {r.name for r in finished.values()} - {job.item.name for job in jobs}
+    if gone:
+        raise ValueError(
+            f"{store.folder} has {len(gone)} images that are not in these raw files, such as "
+            f"{min(gone)}. Give all parts of the download together (--raw several times), or "
+            "--force to remove those images."
+        )
 
 
 def _changes(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str:

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy.typing as npt
@@ -115,8 +117,14 @@ class RawDataset(ABC):
         return read_levels(ImageSource(file.location, file.read()))
 
     def choices(self) -> dict[str, Any]:
-        """Return the fields, as they are recorded."""
-        return dataclasses.asdict(self)
+        """Return the fields, as they are recorded: files by name and content, not by place."""
+        choices = dataclasses.asdict(self)
+        for key in ("pairs", "test_names"):
+            if choices.get(key):
+                path = Path(choices[key])
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+                choices[key] = f"{path.name} (sha256 {digest})"
+        return choices
 
 
 def group_files(

@@ -12,7 +12,6 @@ from typing import Any
 
 import pandas as pd
 
-from grata_monai._files import atomic_path
 from grata_monai.imaging import Window
 
 ROI_COLUMNS = (
@@ -33,6 +32,7 @@ ROI_COLUMNS = (
     "center_col",
     "center_from",
     "border",
+    "turned",
     "disc_px",
     "cup_px",
     "notes",
@@ -62,6 +62,8 @@ class Record:
         center_col: Its column.
         center_from: How the center was found.
         border: What was done at the border.
+        turned: EXIF orientation that was followed; 1: the pixels are as stored. Sizes and places
+            are those of the turned photograph.
         disc_px: Pixels of the stored disc, including the cup.
         cup_px: Pixels of the stored cup.
         notes: What was done on the way, with pixel counts.
@@ -87,6 +89,7 @@ class Record:
     center_col: float
     center_from: str
     border: str
+    turned: int
     disc_px: int | None
     cup_px: int | None
     notes: dict[str, int] = field(default_factory=dict)
@@ -123,12 +126,14 @@ class Placement:
         source: Path of the photograph in the raw download.
         window: Where the region was cut.
         native_size: Height and width of the photograph.
+        turned: EXIF orientation that was followed to get there.
     """
 
     name: str
     source: str
     window: Window
     native_size: tuple[int, int]
+    turned: int = 1
 
 
 def image_path(domain: str, split: str, name: str) -> str:
@@ -141,13 +146,12 @@ def mask_path(domain: str, split: str, name: str) -> str:
     return "/".join(part for part in (domain, split, "mask", f"{name}.png") if part)
 
 
-def write_roi_table(path: Path, records: Iterable[Record]) -> None:
-    """Write ``roi.csv``."""
+def roi_table(records: Iterable[Record]) -> str:
+    """Return the text of ``roi.csv``."""
     table = pd.DataFrame([record.to_row() for record in records], columns=list(ROI_COLUMNS))
     for column in ("disc_px", "cup_px"):
         table[column] = table[column].astype("Int64")  # empty where there is no mask
-    with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    return table.to_csv(index=False, lineterminator="\n")
 
 
 def read_placements(path: Path) -> dict[str, Placement]:
@@ -170,6 +174,7 @@ def read_placements(path: Path) -> dict[str, Placement]:
                 str(row["source"]),
                 Window(row["top"], row["left"], row["roi_height"], row["roi_width"]),
                 (row["native_height"], row["native_width"]),
+                int(row.get("turned", 1)),
             )
             for row in rows
         }

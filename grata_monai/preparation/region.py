@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from grata_monai._checks import check_choice, check_number
-from grata_monai.imaging import BACKGROUND_GREY, Window, disc_center, encode_mask
+from grata_monai.imaging import BACKGROUND_GREY, CUP_GREY, Window, disc_center, encode_mask
 from grata_monai.preparation.decoding import Mask, Notes
 from grata_monai.preparation.problems import FileError
 
@@ -113,9 +113,11 @@ def cut_region(
             window = window.shifted_inside(size)
         notes.add("pixels_beyond_border", _beyond(window, size))
     image = window.cut(photograph)
+    had_cup = False
     cut_mask = None if grey is None else window.cut(grey, fill=BACKGROUND_GREY)
     if grey is not None and cut_mask is not None:
         lost = int((grey < BACKGROUND_GREY).sum() - (cut_mask < BACKGROUND_GREY).sum())
+        had_cup = bool((cut_mask == CUP_GREY).any())
         notes.add("disc_pixels_outside_region", lost)
         if not (cut_mask < BACKGROUND_GREY).any():
             raise FileError(
@@ -127,6 +129,11 @@ def cut_region(
         image = _resize(image, side, Image.Resampling.BICUBIC)
         if cut_mask is not None:
             cut_mask = _resize(cut_mask, side, Image.Resampling.NEAREST)
+            if not (cut_mask < BACKGROUND_GREY).any():
+                raise FileError(
+                    "nothing of the disc is left at the stored size", "Choose a larger --size."
+                )
+            notes.add("cup_lost_by_resizing", had_cup and not (cut_mask == CUP_GREY).any())
     return Region(image, cut_mask, window, center, options.center)
 
 

@@ -9,6 +9,7 @@ of regions and the manifest are written at the end, each all or not at all, and 
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from filelock import FileLock, Timeout
 from grata_monai import __version__
 from grata_monai._files import atomic_path
 from grata_monai.preparation.problems import Problem
-from grata_monai.preparation.records import Record, write_roi_table
+from grata_monai.preparation.records import Record, roi_table
 from grata_monai.preparation.work import sha256_of
 
 MANIFEST, ROI_TABLE, PROBLEMS = "manifest.json", "roi.csv", "problems.csv"
@@ -69,13 +70,14 @@ class DomainStore:
         """
         manifest = self._manifest()
         if manifest is not None:
-            return dict(manifest.get("settings", {}))
+            settings = manifest.get("settings")
+            return dict(settings) if isinstance(settings, dict) else {}
         for line in self._journal():
             if "settings" in line:
                 return dict(line["settings"])
         strangers = [path.name for path in self._lists() if path.exists()]
         if self.folder.is_dir():
-            strangers += [path.name for path in self.folder.iterdir() if path.name != _LOCK]
+            strangers += [p.name for p in self.folder.iterdir() if p.name not in (_LOCK, _JOURNAL)]
         if strangers:
             raise ValueError(
                 f"{self.root} has files of {self.domain} that were not made by this command "
@@ -99,10 +101,11 @@ class DomainStore:
 
     def is_complete(self, records: Sequence[Record], manifest: Mapping[str, Any]) -> bool:
         """Tell whether exactly this is on disk already, so that nothing has to be written."""
-        tables = [self._list(split) for split in {record.split for record in records}]
+        lists = self._list_texts(records)
         return (
             not (self.folder / _JOURNAL).exists()
-            and all(path.is_file() for path in (*tables, self.folder / ROI_TABLE))
+            and all(_text(path) == lists.get(path) for path in self._lists())
+            and _text(self.folder / ROI_TABLE) == roi_table(records)
             and self._manifest() == self._with_files(records, manifest)
         )
 
@@ -116,8 +119,12 @@ class DomainStore:
         """
         for path in self._lists() if replace else ():
             path.unlink(missing_ok=True)
-        if not any("settings" in line for line in self._journal()):
-            self._append({"settings": dict(settings)})
+        lines = self._journal()
+        if replace or not any("settings" in line for line in lines):
+            # what was finished stays known, so that it can be used or removed
+            kept = [{"settings": dict(settings)}, *(line for line in lines if "record" in line)]
+            with atomic_path(self.folder / _JOURNAL) as temporary:
+                temporary.write_text("\n".join(map(json.dumps, kept)), encoding="utf-8")
 
     def add(self, record: Record) -> None:
         """Write down that an image is finished."""
@@ -131,17 +138,19 @@ class DomainStore:
             manifest: What else the manifest says.
         """
         old = self.finished().values()
-        write_roi_table(self.folder / ROI_TABLE, records)
-        for split in dict.fromkeys(record.split for record in records):
-            rows = [record for record in records if record.split == split]
-            self._write_list(self._list(split), rows)
-        with_files = self._with_files(records, manifest)
-        _write_json(self.folder / MANIFEST, with_files)
+        lists = self._list_texts(records)
+        for path in self._lists():
+            if path not in lists:  # of other splits
+                path.unlink(missing_ok=True)
         kept = {name for record in records for name in record.files}
         for name in {name for record in old for name in record.files} - kept:
             (self.root / name).unlink(missing_ok=True)
         for path in self.folder.rglob(".*.png"):  # a killed process was writing them
             path.unlink(missing_ok=True)
+        for path, text in {self.folder / ROI_TABLE: roi_table(records), **lists}.items():
+            with atomic_path(path) as temporary:
+                temporary.write_text(text, encoding="utf-8", newline="")
+        _write_json(self.folder / MANIFEST, self._with_files(records, manifest))
         (self.folder / _JOURNAL).unlink(missing_ok=True)
 
     def write_problems(self, problems: Sequence[Problem]) -> Path | None:
@@ -165,14 +174,16 @@ class DomainStore:
     def _lists(self) -> list[Path]:
         return [self._list(split) for split in ("train", "test", "")]
 
-    def _write_list(self, path: Path, records: Sequence[Record]) -> None:
-        with (
-            atomic_path(path) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as file,
-        ):
-            writer = csv.writer(file, lineterminator="\n")
+    def _list_texts(self, records: Sequence[Record]) -> dict[Path, str]:
+        """Return the lists by path."""
+        texts = {}
+        for split in dict.fromkeys(record.split for record in records):
+            buffer = io.StringIO()
+            writer = csv.writer(buffer, lineterminator="\n")
             writer.writerow(("image", "mask"))
-            writer.writerows((record.image, record.mask) for record in records)
+            writer.writerows((r.image, r.mask) for r in records if r.split == split)
+            texts[self._list(split)] = buffer.getvalue()
+        return texts
 
     def _with_files(self, records: Sequence[Record], manifest: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -216,6 +227,14 @@ class DomainStore:
     def _is_intact(self, name: str, checksum: str) -> bool:
         path = self.root / name
         return path.is_file() and sha256_of(path) == checksum
+
+
+def _text(path: Path) -> str | None:
+    """Return the content of a file, None if there is none that is text."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ from grata_monai.preparation.problems import FileError, Problem
 from grata_monai.preparation.raw_dataset import RawDataset, RawItem
 from grata_monai.preparation.records import Record, image_path, mask_path
 from grata_monai.preparation.region import Region, RegionOptions, cut_region
+from grata_monai.preparation.sources import RawFile
+
+_ADDRESS = re.compile(r" ?<_io\.BytesIO object at 0x[0-9a-f]+>")  # differs from run to run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +59,22 @@ def run_job(job: Job) -> Record | Problem:
         photograph = np.ascontiguousarray(job.dataset.view(photograph))
     except FileError as error:
         return error.of(item.image.location)
+    levels: list[npt.NDArray[Any]] = []
+    for file in item.masks:
+        try:
+            levels.append(_read_levels(job.dataset, file))
+        except FileError as error:
+            return error.of(file.location)
     try:
-        mask = _read_mask(job.dataset, item, photograph.shape[:2], notes)
+        mask = _decode(job.dataset, levels, photograph.shape[:2], notes)
+    except FileError as error:
+        return error.of(" and ".join(file.location for file in item.masks))
+    try:
         region = cut_region(
             photograph, mask, job.options, given=job.center, locate=_locate, notes=notes
         )
     except FileError as error:
-        return error.of(item.masks[0].location if item.masks else item.image.location)
+        return error.of(item.image.location)
     return _write(job, region, photograph.shape[:2], notes)
 
 
@@ -97,15 +111,21 @@ def _read_photograph(item: RawItem, options: RegionOptions, notes: Notes) -> npt
     return pixels
 
 
-def _read_mask(
-    dataset: RawDataset, item: RawItem, size: tuple[int, ...], notes: Notes
-) -> Mask | None:
-    if not item.masks:
-        return None
+def _read_levels(dataset: RawDataset, file: RawFile) -> npt.NDArray[Any]:
     try:
-        levels = [dataset.read_levels(file) for file in item.masks]
+        return dataset.read_levels(file)
     except (OSError, ValueError) as error:
         raise unreadable("mask", error) from error
+
+
+def _decode(
+    dataset: RawDataset,
+    levels: Sequence[npt.NDArray[Any]],
+    size: tuple[int, ...],
+    notes: Notes,
+) -> Mask | None:
+    if not levels:
+        return None
     if len({level.shape for level in levels}) > 1:
         raise FileError(
             "the masks of disc and cup differ in size",
@@ -118,7 +138,7 @@ def _read_mask(
 
 def unreadable(kind: str, error: Exception) -> FileError:
     """Return the error for a file that cannot be decoded."""
-    reason = str(error.__cause__ or error)
+    reason = _ADDRESS.sub("", str(error.__cause__ or error))
     return FileError(f"the {kind} cannot be read", "Download or export it again.", reason)
 
 
@@ -150,6 +170,7 @@ def _write(job: Job, region: Region, native_size: tuple[int, ...], notes: Notes)
         center_col=round(region.center[1], 2),
         center_from=region.center_from,
         border=job.options.border,
+        turned=notes.counts.get("exif_orientation", 1) if job.options.exif == "apply" else 1,
         disc_px=int((region.mask < 255).sum()) if region.mask is not None else None,
         cup_px=int((region.mask == 0).sum()) if region.mask is not None else None,
         notes=dict(notes.counts),

@@ -6,10 +6,16 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from grata_monai.preparation.parallel import parallel_map, usable_cores
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def square(number):
@@ -90,3 +96,38 @@ def test_progress_goes_to_stderr(capsys):
 
 def test_usable_cores_is_what_the_system_grants():
     assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+
+
+def test_workers_end_with_a_killed_parent(tmp_path):
+    """A scheduler kills the main process only."""
+    code = (
+        "import os, sys; from tests.preparation.test_parallel import sleepy; "
+        "from grata_monai.preparation.parallel import parallel_map; "
+        f"list(parallel_map(sleepy, [{str(tmp_path)!r}] * 2, jobs=2, progress=False))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY)
+    for _ in range(600):
+        if len(list(tmp_path.iterdir())) == 2:
+            break
+        time.sleep(0.05)
+    workers = [int(path.name) for path in tmp_path.iterdir()]
+    assert len(workers) == 2
+    process.kill()
+    process.wait()
+    for _ in range(200):
+        if not any(is_alive(pid) for pid in workers):
+            return
+        time.sleep(0.05)
+    raise AssertionError("workers outlive their parent")
+
+
+def sleepy(folder):
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(60)
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except OSError:
+        return False

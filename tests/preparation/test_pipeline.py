@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from grata_monai.data import fundus_datalist
-from grata_monai.imaging import encode_mask
+from grata_monai.imaging import encode_mask, turn_back
 from grata_monai.preparation import (
     DrishtiGS,
     Generic,
@@ -201,13 +201,68 @@ def test_changed_source_is_done_again(drishti, tmp_path):
     assert np.array_equal(pixels, photograph(99)[row - 24 : row + 24, column - 24 : column + 24])
 
 
-def test_an_image_that_is_gone_leaves_the_folder(drishti, tmp_path):
+def test_a_part_of_the_download_does_not_remove_the_rest(drishti, tmp_path):
     out = tmp_path / "Fundus"
     run(drishti, out)
+    before = snapshot(out)
     drishti.image(4).unlink()
-    run(drishti, out)
+    with pytest.raises(ValueError, match=r"has 1 images that are not in .* such as drishtiGS_004"):
+        run(drishti, out)
+    with pytest.raises(ValueError, match="drishtiGS_004"):
+        run(drishti, out, replace(PARTIAL, dry_run=True))
+    assert snapshot(out) == before
+    run(drishti, out, replace(PARTIAL, force=True))
     assert len(list(out.rglob("*.png"))) == 6
     assert len(fundus_datalist(out)) == 3
+
+
+def test_lists_that_do_not_belong_are_mended(drishti, tmp_path):
+    out = tmp_path / "Fundus"
+    run(drishti, out)
+    before = (out / "Drishti_GS_train.csv").read_text()
+    (out / "Drishti_GS_train.csv").write_text(before + "junk,junk\n")
+    (out / "Drishti_GS.csv").write_text("image,mask\n")  # of a run with another split
+    outcome = run(drishti, out)
+    assert (outcome.reused, outcome.complete) == (4, True)
+    assert (out / "Drishti_GS_train.csv").read_text() == before
+    assert not (out / "Drishti_GS.csv").exists()
+
+
+def test_an_empty_journal_is_no_obstacle(drishti, tmp_path):
+    """As a disk that is full at the start leaves it."""
+    (tmp_path / "Fundus" / "Drishti_GS").mkdir(parents=True)
+    (tmp_path / "Fundus" / "Drishti_GS" / ".prepare.jsonl").touch()
+    assert run(drishti, tmp_path / "Fundus").complete
+
+
+def test_a_forced_run_that_was_stopped_goes_on_without_force(drishti, tmp_path, monkeypatch):
+    out = tmp_path / "Fundus"
+    other = RegionOptions(roi_size=48, size=32)
+    for region, options in ((REGION, PARTIAL), (other, replace(PARTIAL, force=True))):
+        with monkeypatch.context() as patch:
+            stop_after(patch, 2, KeyboardInterrupt)
+            with pytest.raises(KeyboardInterrupt):
+                run(drishti, out, options, region)
+    outcome = run(drishti, out, region=other)
+    assert (outcome.reused, outcome.complete) == (2, True)
+    assert {record.width for record in outcome.records} == {32}
+
+
+def test_tables_count_by_their_content(tmp_path):
+    disc, cup = disc_and_cup(1)
+    save(photograph(1), tmp_path / "raw/a.png")
+    save(encode_mask(np.stack([disc, cup])), tmp_path / "raw/b.png")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pairs.csv").write_text("image,mask\na.png,b.png\n")
+        outcome = prepare(
+            Generic(pairs=str(tmp_path / name / "pairs.csv")),
+            [tmp_path / "raw"],
+            tmp_path / "out",
+            region=REGION,
+            options=PARTIAL,
+        )
+    assert outcome.reused == 1
 
 
 def test_other_choices_need_force(drishti, tmp_path):
@@ -337,6 +392,27 @@ def test_bad_files_are_reported_and_the_others_prepared(drishti, tmp_path, how, 
     assert problem.cure
     assert [record.name[-3:] for record in outcome.records] == ["002", "004", "001"]
     assert len(fundus_datalist(tmp_path / "Fundus")) == 3
+
+
+def test_the_broken_one_of_two_masks_is_named(drishti, tmp_path):
+    cut_off(drishti.mask(3, "cup"), 80)
+    outcome = run(drishti, tmp_path / "Fundus")
+    (problem,) = own_problems(outcome)
+    assert problem.file.endswith("drishtiGS_003_cupsegSoftmap.png")
+    assert "0x" not in problem.detail
+
+
+def test_a_disc_that_is_lost_by_resizing(tmp_path):
+    disc = np.zeros((900, 900), bool)
+    disc[450:452, 450:452] = True
+    save(photograph(1, 900, 900), tmp_path / "raw/images/1.png")
+    save(encode_mask(np.stack([disc, disc & False])), tmp_path / "raw/masks/1.png")
+    region = RegionOptions(roi_size=800, size=16)
+    outcome = prepare(
+        Generic(), [tmp_path / "raw"], tmp_path / "out", region=region, options=PARTIAL
+    )
+    (problem,) = outcome.problems
+    assert "nothing of the disc is left" in problem.what
 
 
 def test_all_problems_come_together(drishti, tmp_path):
@@ -513,6 +589,44 @@ def test_prediction_goes_back_onto_the_disc(drishti, tmp_path):
         changed = (overlay != photograph(number)).any(-1)
         assert changed.any()
         assert not (changed & ~disc).any()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_prediction_on_a_turned_photograph_goes_back_to_the_stored_pixels(tmp_path, orientation):
+    disc, cup = disc_and_cup(5)
+    tag = Image.Exif()
+    tag[0x0112] = orientation
+    stored, stored_disc = (
+        turn_back(pixels, orientation) for pixels in (photograph(5), disc.astype(np.uint8))
+    )
+    save(stored, tmp_path / "raw/images/5.png", exif=tag)
+    save(encode_mask(np.stack([disc, cup])), tmp_path / "raw/masks/5.png")
+    region, out = RegionOptions(roi_size=48, exif="apply"), tmp_path / "out"
+    (record,) = prepare(Generic(), [tmp_path / "raw"], out, region=region, options=PARTIAL).records
+    assert record.turned == orientation
+    grey = np.asarray(Image.open(out / record.mask))
+    save((grey < 255).astype(np.uint8), tmp_path / "p/5_seg.png")
+    paste_folder(tmp_path / "p", out / "Own/roi.csv", tmp_path / "whole", raw=tmp_path / "raw")
+    whole = np.asarray(Image.open(tmp_path / "whole/5_seg.png"))
+    assert np.array_equal(whole, stored_disc)
+    assert np.asarray(Image.open(tmp_path / "whole/5_overlay.png")).shape == stored.shape
+
+
+def test_overlays_on_photographs_of_an_archive(drishti, tmp_path):
+    archive = tmp_path / "D.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(drishti.root.rglob("*.png")):
+            file.write(path, path.relative_to(drishti.root).as_posix())
+    outcome = prepare(DrishtiGS(), [archive], tmp_path / "out", region=REGION, options=PARTIAL)
+    for record in outcome.records:
+        save(np.ones((48, 48), np.uint8), tmp_path / "p" / f"{record.name}_seg.png")
+    for number, raw in enumerate((archive, drishti.root)):
+        back = tmp_path / f"back{number}"
+        assert paste_folder(tmp_path / "p", tmp_path / "out/Drishti_GS/roi.csv", back, raw=raw) == 4
+        assert len(list(back.glob("*_overlay.png"))) == 4
+    save(np.ones((48, 48), np.uint8), tmp_path / "p/more/drishtiGS_001_seg.png")
+    with pytest.raises(ValueError, match="are of one image"):
+        paste_folder(tmp_path / "p", tmp_path / "out/Drishti_GS/roi.csv", tmp_path / "back")
 
 
 def test_pasting_what_does_not_belong(drishti, tmp_path):

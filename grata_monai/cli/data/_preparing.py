@@ -163,6 +163,8 @@ def _tell(outcome: Outcome, out: Path, dry_run: bool) -> None:
         click.echo(describe_problems(outcome.problems), err=True)
     if outcome.report is not None:
         click.echo(f"All of them, one per line: {outcome.report}", err=True)
+    for remark in outcome.remarks:
+        click.echo(f"note: {remark}")
     for kind, count in outcome.notes().items():
         if kind != "center_confidence_percent":
             click.echo(f"note: {kind.replace('_', ' ')} in {count} images (see roi.csv)")

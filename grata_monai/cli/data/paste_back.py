@@ -18,7 +18,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--suffix", default="_seg", show_default=True, help="What follows the name in PREDICTIONS."
 )
-@click.option("--raw", type=_PATH, help="Folder with the photographs: draws overlays on them, too.")
+@click.option("--raw", type=_PATH, help="Folder or archive with the photographs, for overlays.")
 def paste_back(predictions: Path, roi: Path, out: Path, suffix: str, raw: Path | None) -> None:
     """Put the label maps in PREDICTIONS (NAME_seg.png) where they belong in the photographs.
 
