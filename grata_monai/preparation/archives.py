@@ -113,8 +113,7 @@ def copy_member(path: Path, member: str, target: Path) -> None:
     """Copy a file of an archive to a path that the caller chose.
 
     Raises:
-        ValueError: If it cannot be read.
-        OSError: If the target cannot be written.
+        ValueError: If it cannot be read, or the target not be written.
     """
     with _opened(path, str(path)) as archive:
         try:
@@ -122,6 +121,11 @@ def copy_member(path: Path, member: str, target: Path) -> None:
                 shutil.copyfileobj(source, file, 1 << 20)
         except _BROKEN as error:
             raise ValueError(f"{path}: {member} is broken ({error}). Download it again.") from error
+        except OSError as error:
+            raise ValueError(
+                f"Cannot copy {member} to the temporary folder {target.parent} ({error}). Make "
+                "room there, name another folder in TMPDIR, or unpack the outer archive yourself."
+            ) from error
 
 
 def check_copy(

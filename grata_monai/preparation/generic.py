@@ -162,7 +162,7 @@ class Generic(RawDataset):
             return found
         names = [item.name for item in found.items]
         splits: Splits = (
-            even_split(names, max(1, round(self.test_share * len(names))))
+            even_split(names, max(bool(self.test_share), round(self.test_share * len(names))))
             if self.split == "even"
             else listed_split(names, self.test_names or "")
         )

@@ -158,7 +158,10 @@ def _by_set(files: Sequence[RawFile], names: Sequence[str]) -> Splits:
     """Read the sets A (training) and B (test) from the list that comes with the mirrors."""
     for file in files:
         if file.suffix == ".csv":
-            table = pd.read_csv(io.BytesIO(file.read()))
+            try:
+                table = pd.read_csv(io.BytesIO(file.read()))
+            except ValueError:  # not the list: some other file, maybe broken
+                continue
             columns = {str(column).strip().lower(): column for column in table.columns}
             if {"filename", "set"} <= set(columns):
                 stems = table[columns["filename"]].astype(str).str.extract(r"(\d{3})")[0]

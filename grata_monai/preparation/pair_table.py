@@ -38,6 +38,8 @@ def read_pair_table(
         FileNotFoundError: If it does not exist.
     """
     path = Path(table)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not a file. Give the CSV with the pairs.")
     header, rows = read_csv_rows(path)
     if "image" not in header or not rows:
         raise ValueError(

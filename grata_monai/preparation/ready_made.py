@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import io
+import posixpath
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -63,6 +65,13 @@ class _ReadyMade(RawDataset):
             return DOMAINS[self.name].terms
         return "Those of the images it was made from; a copy cannot grant more."
 
+    def _remarks(self, items: Sequence[RawItem]) -> tuple[str, ...]:
+        """Say so if a domain of the benchmark has not as many images as the papers used."""
+        expected = DOMAINS[self.name].images if self.name in DOMAINS else len(items)
+        if len(items) == expected:
+            return ()
+        return (f"{self.name} has {len(items)} images here, {expected} in the papers",)
+
 
 @dataclass(frozen=True, kw_only=True)
 class AuthorsFundus(_ReadyMade):
@@ -87,7 +96,7 @@ class AuthorsFundus(_ReadyMade):
         for split in _SPLITS:
             if split in lists:
                 _read_list(lists[split], split, by_path, items, problems)
-        return with_unique_names(Found(items, problems))
+        return with_unique_names(Found(items, problems, self._remarks(items)))
 
     def decode(self, levels: Sequence[npt.NDArray[Any]], notes: Notes) -> Mask:
         """Return disc and cup with the thresholds of the authors' loader."""
@@ -123,7 +132,7 @@ class DofeFundus(_ReadyMade):
             found = pair_files({listed: order}, parts["image"], {"mask": parts["mask"]})
             items += found.items
             problems += found.problems
-        return Found(items, problems)
+        return Found(items, problems, self._remarks(items))
 
     def decode(self, levels: Sequence[npt.NDArray[Any]], notes: Notes) -> Mask:
         """Return disc and cup."""
@@ -226,7 +235,7 @@ def _is_dofe(file: RawFile, name: str) -> bool:
 
 def _columns(file: RawFile) -> list[str]:
     first = file.read()[:4096].decode("utf-8-sig", errors="replace").splitlines()[:1]
-    return [name.strip().lower() for name in (first[0].split(",") if first else [])]
+    return [name.strip().strip('"').lower() for name in (first[0].split(",") if first else [])]
 
 
 def _read_list(
@@ -237,14 +246,23 @@ def _read_list(
     problems: list[Problem],
 ) -> None:
     """Pair the files of one list; its paths start from its own folder."""
-    rows = pd.read_csv(
-        io.BytesIO(table.read()), dtype=str, keep_default_na=False, encoding="utf-8-sig"
-    )
+    try:
+        rows = pd.read_csv(
+            io.BytesIO(table.read()), dtype=str, keep_default_na=False, encoding="utf-8-sig"
+        )
+    except ValueError as error:  # pandas' own errors and wrong encodings are such
+        problems.append(
+            Problem(
+                table.location, "the list cannot be read", "Save it as CSV in UTF-8.", str(error)
+            )
+        )
+        return
     rows.columns = [str(name).strip().lower() for name in rows.columns]
     folder = PurePosixPath(table.path).parent
 
     def look_up(value: str) -> RawFile | None:
-        path = (folder / value.strip().replace("\\", "/")).as_posix().lower()
+        whole = (folder / value.strip().replace("\\", "/")).as_posix()
+        path = unicodedata.normalize("NFC", posixpath.normpath(whole)).lower()
         return by_path.get(path) or by_path.get(re.sub(r"\.tif$", "-1.tif", path))
 
     for line, row in enumerate(rows.to_dict("records"), 2):

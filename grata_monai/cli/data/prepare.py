@@ -69,7 +69,11 @@ def split_options(*choices: str, text: str) -> Callable[[_Command], _Command]:
 @region_options()
 @run_options()
 def rim_one_r3(raw: tuple[Path, ...], out: Path, annotator: str, **options: Any) -> None:
-    """RIM-ONE r3: 159 eyes, split 99/60 (Maninis et al. 2016), left view of each stereo pair."""
+    """RIM-ONE r3: 159 eyes, split 99/60 (Maninis et al. 2016), left view of each stereo pair.
+
+    A photograph that is over 1.25 times as wide as high counts as a stereo pair. Given centers must
+    lie in its left view; `grata-monai data locate` does not know of pairs.
+    """
     from grata_monai.preparation import RimOneR3
 
     run_prepare(RimOneR3(annotator=annotator), raw, out, **options)
@@ -238,7 +242,7 @@ def generic(
         name=name,
         masks=not no_masks,
         pairs=None if pairs is None else str(pairs),
-        encoding="levels" if levels else encoding,
+        encoding=_encoding(levels, encoding),
         levels=_parse_levels(levels),
         tolerance=options.pop("tolerance"),
         size_mismatch=options.pop("size_mismatch"),
@@ -248,6 +252,12 @@ def generic(
     if no_masks and center in {"centroid", "bbox"}:
         center = "detect"
     run_prepare(dataset, raw, out, center=center, has_own_centers=pairs is not None, **options)
+
+
+def _encoding(levels: str | None, encoding: str) -> str:
+    if levels is not None and encoding != "auto":
+        raise click.UsageError("Give either --levels or --encoding.")
+    return encoding if levels is None else "levels"
 
 
 def _parse_levels(text: str | None) -> tuple[int, int, int | None] | None:

@@ -46,7 +46,8 @@ def import_fundus(
 
     Recognized are the Fundus folder of the GraTa and VPTTA authors, Zenodo 8009107
     (Processed_Fundus_Images.zip), the DoFE Fundus folder and RIM-ONE DL. Folders in the authors'
-    layout can also be used as they are.
+    layout can also be used as they are. Masks are read with the thresholds of the loaders that
+    belong to the folders: 0 cup and 1..254 rim, in DoFE's up to 50 and up to 200.
     """
     from grata_monai.preparation import RIM_ONE_DL_WARNING, RimOneDl, open_raw, recognize
 
