@@ -12,8 +12,44 @@ from torch import Tensor, nn
 from grata_monai.adapters.base import Adapter
 
 
-def tiny_network(spatial_dims: int = 2, *, batch_norm: bool = True, seed: int = 0) -> nn.Sequential:
-    """Return a small fully convolutional network, 3 channels in, 2 logits out, any image size."""
+class TinyNetwork(nn.Sequential):
+    """A chain of layers that also offers what some methods need: bottleneck and image heads.
+
+    The bottleneck is what enters the last layer; every head is the first three channels of it.
+    """
+
+    def bottleneck(self, images: Tensor) -> Tensor:
+        """Return what enters the last layer."""
+        features = images
+        for layer in list(self)[:-1]:
+            features = layer(features)
+        return features
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Names of the heads."""
+        return ("denoising", "reconstruction")
+
+    def head(self, name: str, images: Tensor) -> Tensor:
+        """Return the raw image of a head."""
+        return self.bottleneck(images)[:, :3]
+
+
+def tiny_network(
+    spatial_dims: int = 2,
+    *,
+    batch_norm: bool = True,
+    seed: int = 0,
+    first: nn.Module | None = None,
+) -> TinyNetwork:
+    """Return a small fully convolutional network, 3 channels in, 2 logits out, any image size.
+
+    Args:
+        spatial_dims: 2 or 3.
+        batch_norm: Whether it has batch normalization.
+        seed: Seed of weights and running statistics.
+        first: Layer to put before the others, taken as it is.
+    """
     conv = nn.Conv2d if spatial_dims == 2 else nn.Conv3d
     norm = nn.BatchNorm2d if spatial_dims == 2 else nn.BatchNorm3d
     layers: list[nn.Module] = []
@@ -22,7 +58,7 @@ def tiny_network(spatial_dims: int = 2, *, batch_norm: bool = True, seed: int = 
             layers += [conv(inputs, outputs, 3, padding=1)]
             layers += [norm(outputs)] if batch_norm else []
             layers += [nn.ReLU(), nn.Dropout(0.2)]
-        network = nn.Sequential(*layers, conv(6, 2, 1))
+        network = TinyNetwork(*layers, conv(6, 2, 1))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
@@ -30,7 +66,7 @@ def tiny_network(spatial_dims: int = 2, *, batch_norm: bool = True, seed: int = 
                 tensor.copy_(0.4 * torch.randn(tensor.shape, generator=generator))
             if name.endswith("running_var"):
                 tensor.abs_().add_(0.5)
-    return network
+    return network if first is None else TinyNetwork(first, *network)
 
 
 def tiny_images(count: int = 1, *, size: tuple[int, ...] = (12, 12), seed: int = 0) -> list[Tensor]:
@@ -52,7 +88,7 @@ def stream(
     training: bool = False,
 ) -> list[Tensor]:
     """Return what a copy of the adapter gives for images on a fresh tiny network."""
-    network = nn.Sequential(*([] if first is None else [first]), tiny_network())
+    network = tiny_network(first=first)
     with clone(adapter).bound(network) as bound:
         network.train(training)
         return [bound.adapt(image) for image in images]

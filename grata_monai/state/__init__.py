@@ -18,6 +18,8 @@ from grata_monai.state.bn_policies import (
 from grata_monai.state.optimization import (
     AdamStepper,
     NonFiniteUpdateError,
+    SgdStepper,
+    Stepper,
     displaced,
     require_finite,
 )
@@ -32,9 +34,11 @@ __all__ = [
     "MovingAverageStatistics",
     "NonFiniteUpdateError",
     "PolicyHandle",
+    "SgdStepper",
     "Snapshot",
     "SourceStatistics",
     "StatisticsPolicy",
+    "Stepper",
     "apply_policy",
     "bn_affine_parameters",
     "bn_layers",

@@ -1,6 +1,6 @@
 # Copyright (c) grata_monai authors
 # SPDX-License-Identifier: Apache-2.0
-"""Move chosen parameters: for a moment (and exactly back), or by an Adam step."""
+"""Move chosen parameters: for a moment (and exactly back), or by a step of an optimizer."""
 
 from __future__ import annotations
 
@@ -47,22 +47,22 @@ def displaced(parameters: Sequence[nn.Parameter], direction: Sequence[Tensor]) -
                 parameter.copy_(value)
 
 
-class AdamStepper:
-    """Adam that is given gradients and a learning rate at each step.
+class Stepper:
+    """Optimizer that is given gradients and a learning rate at each step.
 
     Args:
         parameters: The parameters to move.
-        betas: Decay of the two moments.
+        optimizer: A torch optimizer of these parameters with one group.
     """
 
     def __init__(
-        self, parameters: Sequence[nn.Parameter], *, betas: tuple[float, float] = (0.9, 0.999)
+        self, parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer
     ) -> None:
         self.parameters = list(parameters)
-        self.optimizer = torch.optim.Adam(self.parameters, lr=0.0, betas=betas)
+        self.optimizer = optimizer
 
     def step(self, gradients: Sequence[Tensor], learning_rate: float) -> None:
-        """Make one step; the moments carry over, no ``.grad`` is left behind.
+        """Make one step; moments and momentum carry over, no ``.grad`` is left behind.
 
         Raises:
             NonFiniteUpdateError: If a gradient is not finite; then nothing has changed.
@@ -83,3 +83,29 @@ class AdamStepper:
         """Take over a copy of moments and step counters, not of settings."""
         own = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict(copy.deepcopy(state) | {"param_groups": own})
+
+
+class AdamStepper(Stepper):
+    """Adam that is given gradients and a learning rate at each step.
+
+    Args:
+        parameters: The parameters to move.
+        betas: Decay of the two moments.
+    """
+
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], *, betas: tuple[float, float] = (0.9, 0.999)
+    ) -> None:
+        super().__init__(parameters, torch.optim.Adam(list(parameters), lr=0.0, betas=betas))
+
+
+class SgdStepper(Stepper):
+    """Stochastic gradient descent that is given gradients and a learning rate at each step.
+
+    Args:
+        parameters: The parameters to move.
+        momentum: Share of the last step's direction that is kept, in [0, 1).
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], *, momentum: float = 0.0) -> None:
+        super().__init__(parameters, torch.optim.SGD(list(parameters), lr=0.0, momentum=momentum))

@@ -168,5 +168,5 @@ def test_beta_decides_how_far_the_network_moves():
 
 
 def test_a_missing_head_is_named_when_the_network_is_bound():
-    with pytest.raises(ValueError, match="Reconstruction needs a network with a 'reconstruction'"):
-        GraTa(auxiliary="reconstruction").bind(tiny_network())
+    with pytest.raises(ValueError, match="Rotation needs a network with a 'rotation'"):
+        GraTa(auxiliary="rotation").bind(tiny_network())
