@@ -55,3 +55,13 @@ def check_number(
         f"The {name!r} parameter of {owner} must be {noun} in [{minimum:g}, {maximum:g}]. "
         f"Got {value!r}."
     )
+
+
+def check_flag(owner: str, name: str, value: object) -> None:
+    """Check that a parameter is True or False.
+
+    Raises:
+        ValueError: If ``value`` is neither.
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"The {name!r} parameter of {owner} must be True or False. Got {value!r}.")

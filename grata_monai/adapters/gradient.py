@@ -1,6 +1,6 @@
 # Copyright (c) grata_monai authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the gradient methods share: current statistics, BN scale and shift, Adam."""
+"""What the gradient methods share: current statistics, BN scale and shift, a step of descent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from grata_monai.objectives import Objective
 from grata_monai.state import (
     AdamStepper,
     BatchStatistics,
+    SgdStepper,
     StatisticsPolicy,
+    Stepper,
     bn_affine_parameters,
     require_finite,
 )
@@ -26,11 +28,15 @@ _logger = logging.getLogger(__name__)
 
 
 class GradientAdapter(Adapter):
-    """Base of methods that move the BN scale and shift by Adam under the current statistics.
+    """Base of methods that move the BN scale and shift under the current statistics.
+
+    A method whose constructor takes ``momentum`` instead of ``betas`` steps by plain gradient
+    descent, the others by Adam.
 
     Args:
         beta: Base learning rate, >= 0.
-        betas: Decay of Adam's two moments, each in [0, 1).
+        betas: Decay of Adam's two moments, each in [0, 1); None for gradient descent.
+        momentum: Of the descent, in [0, 1).
         life_cycle: See ``Adapter``.
         predict: See ``Adapter``.
         seed: See ``Adapter``.
@@ -40,7 +46,8 @@ class GradientAdapter(Adapter):
         self,
         *,
         beta: float,
-        betas: tuple[float, float],
+        betas: tuple[float, float] | None = None,
+        momentum: float = 0.0,
         life_cycle: LifeCycle,
         predict: Predict,
         seed: int,
@@ -48,14 +55,12 @@ class GradientAdapter(Adapter):
         super().__init__(life_cycle=life_cycle, predict=predict, seed=seed)
         owner = type(self).__name__
         check_number(owner, "beta", beta, minimum=0.0)
-        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise ValueError(
-                f"The 'betas' parameter of {owner} must be two numbers. Got {betas!r}."
-            )
-        for decay in betas:
-            check_number(owner, "betas", decay, minimum=0.0, maximum=1.0 - 1e-9)
+        check_number(owner, "momentum", momentum, minimum=0.0, maximum=1.0 - 1e-9)
         self.beta = beta
-        self.betas = (betas[0], betas[1])
+        if betas is None:
+            self.momentum = momentum
+        else:
+            self.betas = _checked_betas(owner, betas)
 
     def _policy(self) -> StatisticsPolicy:
         return BatchStatistics()
@@ -71,7 +76,12 @@ class GradientAdapter(Adapter):
         return parameters
 
     def _start(self) -> None:
-        self._stepper = AdamStepper(list(self._bound().parameters.values()), betas=self.betas)
+        parameters = list(self._bound().parameters.values())
+        self._stepper: Stepper
+        if hasattr(self, "betas"):
+            self._stepper = AdamStepper(parameters, betas=self.betas)
+        else:
+            self._stepper = SgdStepper(parameters, momentum=self.momentum)
 
     def _gradients(self, objective: Objective, images: Tensor) -> tuple[float, list[Tensor]]:
         """Return loss and gradients of an objective at the present parameters.
@@ -99,3 +109,11 @@ class GradientAdapter(Adapter):
 
     def _load_method_state(self, state: dict[str, Any]) -> None:
         self._stepper.load_state_dict(state["optimizer"])
+
+
+def _checked_betas(owner: str, betas: tuple[float, float]) -> tuple[float, float]:
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        raise ValueError(f"The 'betas' parameter of {owner} must be two numbers. Got {betas!r}.")
+    for decay in betas:
+        check_number(owner, "betas", decay, minimum=0.0, maximum=1.0 - 1e-9)
+    return (betas[0], betas[1])

@@ -7,17 +7,45 @@ from __future__ import annotations
 from typing import Any
 
 from grata_monai._checks import check_choice
+from grata_monai.adapters.alpha_bn import AlphaBN
 from grata_monai.adapters.base import Adapter
 from grata_monai.adapters.batch_norm import BatchNormAdapt
+from grata_monai.adapters.cotta import CoTTA
+from grata_monai.adapters.detta import DeTTA
+from grata_monai.adapters.diga import DIGA
+from grata_monai.adapters.dltta import DLTTA
+from grata_monai.adapters.domain_adaptor import DomainAdaptor
+from grata_monai.adapters.dua import DUA
 from grata_monai.adapters.grata import GraTa
+from grata_monai.adapters.guard import Guard
+from grata_monai.adapters.intent import InTEnt
+from grata_monai.adapters.medbn import MedBN
+from grata_monai.adapters.memo import MEMO
+from grata_monai.adapters.pass_ import Pass
+from grata_monai.adapters.sar import SAR
 from grata_monai.adapters.source import Source
 from grata_monai.adapters.tent import Tent
+from grata_monai.adapters.vptta import VPTTA
 
 ADAPTERS: dict[str, type[Adapter]] = {
+    "alpha_bn": AlphaBN,
+    "cotta": CoTTA,
+    "detta": DeTTA,
+    "diga": DIGA,
+    "dltta": DLTTA,
+    "domain_adaptor": DomainAdaptor,
+    "dua": DUA,
     "grata": GraTa,
+    "guard": Guard,
+    "intent": InTEnt,
+    "medbn": MedBN,
+    "memo": MEMO,
+    "pass": Pass,
     "ptbn": BatchNormAdapt,
+    "sar": SAR,
     "source": Source,
     "tent": Tent,
+    "vptta": VPTTA,
 }
 
 
@@ -27,7 +55,9 @@ def build_adapter(name: str, **settings: Any) -> Adapter:
     Args:
         name: One of ``ADAPTERS``.
         settings: The method's arguments. None means the method's default, so that one
-            configuration file serves methods with and without an option.
+            configuration file serves methods with and without an option. For ``guard`` the
+            argument ``adapter`` may be a name (``grata`` if left out), and arguments that the
+            guard has not are those of this method.
 
     Raises:
         ValueError: For an unknown name, an argument that the method does not have, or a value it
@@ -36,6 +66,20 @@ def build_adapter(name: str, **settings: Any) -> Adapter:
     check_choice("build_adapter", "method", name, ADAPTERS)
     method = ADAPTERS[name]
     given = {key: value for key, value in settings.items() if value is not None}
+    if method is Guard:
+        given = _with_guarded(given)
     for key in given:
         check_choice(method.__name__, "settings", key, method.parameter_names())
     return method(**given)
+
+
+def _with_guarded(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the guard's settings with the method under guard built from its name and the rest."""
+    adapter = settings.get("adapter", "grata")
+    if not isinstance(adapter, str):
+        return settings
+    own = Guard.parameter_names()
+    check_choice("Guard", "adapter", adapter, ADAPTERS)
+    inner = {key: value for key, value in settings.items() if key not in own}
+    outer = {key: value for key, value in settings.items() if key in own}
+    return {**outer, "adapter": build_adapter(adapter, **inner)}

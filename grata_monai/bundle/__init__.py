@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from grata_monai.bundle.benchmarking import benchmark_plan, run_benchmark
 from grata_monai.bundle.data import (
     Split,
     common_folder,
@@ -37,6 +38,7 @@ from grata_monai.bundle.workflow import run_engine, run_workflow
 __all__ = [
     "Score",
     "Split",
+    "benchmark_plan",
     "bundle_dir",
     "bundle_root",
     "check_fit",
@@ -52,6 +54,7 @@ __all__ = [
     "log_summary",
     "make_adapter",
     "require_images",
+    "run_benchmark",
     "run_engine",
     "run_training",
     "run_workflow",

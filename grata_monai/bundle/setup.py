@@ -132,15 +132,38 @@ def load_weights(network: nn.Module, weights: str | os.PathLike[str] | None) -> 
 
 
 @exits_on_user_error
-def load_encoder(network: nn.Module, weights: str | os.PathLike[str] | None) -> None:
+def load_encoder(
+    network: nn.Module, weights: str | os.PathLike[str] | None, *, heads_only: bool = False
+) -> None:
     """Start a training from pretrained weights, if any.
 
     Args:
         network: What ``source_network`` built.
         weights: An ImageNet ResNet-34 or a source model; None keeps the random start.
+        heads_only: Whether only the heads will be trained, so that everything else must come
+            from ``weights``. Heads that the file has are where their training starts.
     """
-    if weights is not None:
-        _logger.info("%s", load_source_weights(network, weights, strict=False))
+    if heads_only and not hasattr(network, "heads"):
+        raise ValueError(
+            "To train only the heads, say which: --heads, a list such as \"['rotation']\" of "
+            f"{', '.join(HEAD_NAMES)}. Got none."
+        )
+    if heads_only and weights is None:
+        raise ValueError(
+            "To train only the heads, give the source model that they belong to as "
+            "'encoder_weights' (--encoder-weights FILE of grata-monai train). Got none."
+        )
+    if weights is None:
+        return
+    report = load_source_weights(network, weights, strict=False)
+    foreign = [name for name in report.missing if not name.startswith("heads.")]
+    if heads_only and foreign:
+        raise ValueError(
+            f"{weights} is no source model to train only the heads of: it lacks {len(foreign)} "
+            f"tensors of the segmentation network, {foreign[0]} first. Give a whole source model, "
+            "or train network and heads together."
+        )
+    _logger.info("%s", report)
 
 
 @exits_on_user_error

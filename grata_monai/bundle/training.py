@@ -19,7 +19,14 @@ _logger = logging.getLogger(__name__)
 
 @exits_on_user_error
 def check_training(
-    split: Split, *, epochs: int, batch_size: int, learning_rate: float, auxiliary_weight: float
+    split: Split,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    auxiliary_weight: float,
+    heads_only: bool = False,
+    replicas: int = 1,
 ) -> None:
     """Check the numbers of a training and that there is something to train on.
 
@@ -29,12 +36,21 @@ def check_training(
         batch_size: Images per step, >= 1.
         learning_rate: Learning rate of the first epoch, >= 0.
         auxiliary_weight: Weight of the losses of the heads, >= 0.
+        heads_only: Whether only the heads are trained.
+        replicas: Processes that train; one if only the heads are trained.
     """
     owner = "the bundle"
     check_number(owner, "epochs", epochs, minimum=1, integer=True)
     check_number(owner, "batch_size", batch_size, minimum=1, integer=True)
     check_number(owner, "learning_rate", learning_rate, minimum=0.0)
     check_number(owner, "auxiliary_weight", auxiliary_weight, minimum=0.0)
+    if not isinstance(heads_only, bool):
+        raise TypeError(f"The 'heads_only' must be true or false. Got {heads_only!r}.")
+    if heads_only and replicas > 1:
+        raise ValueError(
+            "Only the heads are trained ('heads_only'), which is done by one process: use "
+            f"train.json alone. Got {replicas} processes."
+        )
     if not split.training:
         raise ValueError(
             "There are no images to train on: 'validation' is 'all', which only serves to evaluate."

@@ -20,7 +20,12 @@ _PATH = click.Path(path_type=Path)
 @click.option("--batch-size", type=int, default=8, show_default=True)
 @click.option("--learning-rate", type=float, default=1e-3, show_default=True)
 @click.option("--heads", default="", help="Self-supervised heads to train too, comma-separated.")
-@click.option("--encoder-weights", type=_PATH, help="ImageNet ResNet-34 to start from.")
+@click.option(
+    "--heads-only", is_flag=True, help="Train only the heads of the source in --encoder-weights."
+)
+@click.option(
+    "--encoder-weights", type=_PATH, help="ImageNet ResNet-34 or source model to start from."
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--workers", type=int, default=2, show_default=True, help="Loading processes.")
 @click.option("--device", help="cpu, cuda, cuda:1, ...  [default: cuda if there is one]")
@@ -34,6 +39,7 @@ def train(
     batch_size: int,
     learning_rate: float,
     heads: str,
+    heads_only: bool,
     encoder_weights: Path | None,
     seed: int,
     workers: int,
@@ -43,7 +49,8 @@ def train(
     """Train source models on the domains in DATA, a folder in the published layout.
 
     Writes OUTPUT/DOMAIN/model.pt. Validates on the domain's test list, or on a fifth of its
-    images if it has none. This is the bundle's train config.
+    images if it has none; with --heads-only the segmentation stays as it is and there is nothing to
+    validate. This is the bundle's train config.
     """
     from grata_monai.bundle import domains_in, run_workflow, summarize, summary_table
 
@@ -61,6 +68,7 @@ def train(
             batch_size=batch_size,
             learning_rate=learning_rate,
             heads=[head.strip() for head in heads.split(",") if head.strip()],
+            heads_only=heads_only,
             encoder_weights=encoder_weights and encoder_weights.absolute(),
             seed=seed,
             num_workers=workers,

@@ -37,17 +37,23 @@ def batch_statistics(activations: Tensor, *, unbiased: bool = False) -> Statisti
     return Statistics(mean, variance)
 
 
-def median_statistics(activations: Tensor) -> Statistics:
+def median_statistics(activations: Tensor, *, stride: int = 1) -> Statistics:
     r"""Return the median η and the mean squared distance from it, :math:`\rho^2` (MedBN).
 
     With an even count torch's median is the lower of the two middle values.
+
+    Args:
+        activations: BxCx*spatial.
+        stride: Take the median over every stride-th row and column only, at least 1. The
+            distance is taken over all values.
 
     Reference:
         Park et al., "MedBN: Robust Test-Time Adaptation against Malicious Test Samples",
         CVPR 2024.
     """
+    every = (slice(None), slice(None), *[slice(None, None, stride)] * (activations.ndim - 2))
+    median = activations[every].transpose(0, 1).flatten(1).median(dim=1).values
     values = activations.transpose(0, 1).flatten(1)
-    median = values.median(dim=1).values
     return Statistics(median, (values - median[:, None]).square().mean(dim=1))
 
 

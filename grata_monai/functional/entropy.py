@@ -1,14 +1,18 @@
 # Copyright (c) grata_monai authors
 # SPDX-License-Identifier: Apache-2.0
-"""Entropy of sigmoid outputs, element by element, as published and in its stable full form."""
+"""Entropy of sigmoid outputs, as published and in its stable full form, and its relatives."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
 PAPER_EPSILON = 1e-6
+SMALLEST_TEMPERATURE = 1e-6
+GeneralizedEntropyKind = Literal["gem_t", "gem_skd"]
 
 
 def one_sided_entropy(logits: Tensor, epsilon: float = PAPER_EPSILON) -> Tensor:
@@ -42,3 +46,58 @@ def binary_entropy(logits: Tensor) -> Tensor:
         tensor([0.6931, 0.0901])
     """
     return softplus(logits) - logits * torch.sigmoid(logits)
+
+
+def symmetric_kl(first: Tensor, second: Tensor) -> Tensor:
+    r"""Return :math:`KL(q \| p) + KL(p \| q)` of Bernoulli variables, from their logits.
+
+    With q = σ(a) and p = σ(b) it is :math:`J = (q - p)(a - b)`: never negative, 0 only where the
+    logits agree, and free of logarithms.
+
+    Args:
+        first: Logits a, any shape.
+        second: Logits b, same shape.
+
+    Example:
+        >>> symmetric_kl(torch.tensor([0.0, 2.0]), torch.tensor([1.0, 2.0]))
+        tensor([0.2311, 0.0000])
+    """
+    return (torch.sigmoid(first) - torch.sigmoid(second)) * (first - second)
+
+
+def spread_temperature(values: Tensor, dims: tuple[int, ...]) -> Tensor:
+    r"""Return :math:`T = 2\, \mathrm{std}` (unbiased, without gradient), at least 1e-6.
+
+    Args:
+        values: Logits.
+        dims: Dimensions to take the standard deviation over; they stay, with size 1.
+    """
+    return (2.0 * values.detach().std(dim=dims, keepdim=True)).clamp_min(SMALLEST_TEMPERATURE)
+
+
+def generalized_entropy(
+    logits: Tensor, temperature: Tensor, *, kind: GeneralizedEntropyKind = "gem_t", dim: int = 1
+) -> Tensor:
+    r"""Return DomainAdaptor's entropy at a temperature.
+
+    .. math::
+        L = -T^2 \sum_c q_c \ln p_c, \qquad p = \mathrm{softmax}(z / T), \qquad
+        q = p \text{ (GEM-T)} \text{ or } \mathrm{softmax}(z) \text{ without gradient (GEM-SKD)}
+
+    The authors subtract the mean of z over the classes first, which changes neither p nor q.
+
+    With two classes (z, 0), T from their spread and GEM-T, p is the same for every z and the slope
+    is -0.2212 z: it only inflates the logits. Use three classes, or a spread over pixels.
+
+    Args:
+        logits: z, with the classes in dimension ``dim``, which is summed over.
+        temperature: T > 0, broadcastable to the logits, usually by ``spread_temperature``.
+        kind: ``"gem_t"`` or ``"gem_skd"``.
+        dim: Dimension of the classes.
+
+    Reference:
+        J. Zhang et al., "DomainAdaptor: A Novel Approach to Test-time Adaptation", ICCV 2023.
+    """
+    log_p = torch.log_softmax(logits / temperature, dim=dim)
+    weights = log_p.exp() if kind == "gem_t" else torch.softmax(logits.detach(), dim=dim)
+    return -(weights * log_p * temperature.square()).sum(dim=dim)

@@ -6,17 +6,21 @@ from __future__ import annotations
 
 from grata_monai._checks import check_choice
 from grata_monai.objectives.base import Objective
+from grata_monai.objectives.blind_spot import BlindSpot
 from grata_monai.objectives.consistency import Consistency
 from grata_monai.objectives.denoising import Denoising
 from grata_monai.objectives.entropy import Entropy
+from grata_monai.objectives.generalized_entropy import GeneralizedEntropy
 from grata_monai.objectives.reconstruction import Reconstruction
 from grata_monai.objectives.rotation import Rotation
 from grata_monai.objectives.super_resolution import SuperResolution
 
 OBJECTIVES: dict[str, type[Objective]] = {
+    "blind_spot": BlindSpot,
     "consistency": Consistency,
     "denoising": Denoising,
     "entropy": Entropy,
+    "generalized_entropy": GeneralizedEntropy,
     "reconstruction": Reconstruction,
     "rotation": Rotation,
     "super_resolution": SuperResolution,

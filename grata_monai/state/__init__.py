@@ -4,17 +4,23 @@
 
 from __future__ import annotations
 
+from grata_monai.state.adaptive_mixing import AdaptiveMixing
 from grata_monai.state.bn_policies import (
     BatchStatistics,
     MedianStatistics,
     MixedStatistics,
-    MovingAverageStatistics,
     PolicyHandle,
     SourceStatistics,
     StatisticsPolicy,
     apply_policy,
     bn_layers,
 )
+from grata_monai.state.features import (
+    ClassifierInput,
+    capture,
+    capture_classifier_input,
+)
+from grata_monai.state.moving_average import MovingAverageStatistics
 from grata_monai.state.optimization import (
     AdamStepper,
     NonFiniteUpdateError,
@@ -25,10 +31,13 @@ from grata_monai.state.optimization import (
 )
 from grata_monai.state.parameters import bn_affine_parameters, select_parameters
 from grata_monai.state.snapshot import Snapshot, evaluating
+from grata_monai.state.transaction import all_or_nothing
 
 __all__ = [
     "AdamStepper",
+    "AdaptiveMixing",
     "BatchStatistics",
+    "ClassifierInput",
     "MedianStatistics",
     "MixedStatistics",
     "MovingAverageStatistics",
@@ -39,9 +48,12 @@ __all__ = [
     "SourceStatistics",
     "StatisticsPolicy",
     "Stepper",
+    "all_or_nothing",
     "apply_policy",
     "bn_affine_parameters",
     "bn_layers",
+    "capture",
+    "capture_classifier_input",
     "displaced",
     "evaluating",
     "require_finite",

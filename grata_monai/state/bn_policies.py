@@ -9,9 +9,8 @@ trace. (Setting the buffers to None, as is common, does neither.)
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -24,6 +23,7 @@ from grata_monai.functional import bn_statistics
 from grata_monai.functional.bn_statistics import Statistics
 
 _FORWARD = "forward"
+_FEWEST_FOR_MEDIAN = 1024
 
 
 def bn_layers(network: nn.Module) -> list[tuple[str, _BatchNorm]]:
@@ -63,7 +63,7 @@ class SourceStatistics(StatisticsPolicy):
 
     def normalize(self, name: str, layer: _BatchNorm, activations: Tensor) -> Tensor:
         """See base class."""
-        return _normalize_with_constants(layer, activations, source_statistics(layer))
+        return normalize_with_constants(layer, activations, source_statistics(layer))
 
 
 class BatchStatistics(StatisticsPolicy):
@@ -73,7 +73,7 @@ class BatchStatistics(StatisticsPolicy):
 
     def normalize(self, name: str, layer: _BatchNorm, activations: Tensor) -> Tensor:
         """See base class."""
-        return _normalize_with_batch(name, layer, activations)
+        return normalize_with_batch(name, layer, activations)
 
 
 class MixedStatistics(StatisticsPolicy):
@@ -91,74 +91,33 @@ class MixedStatistics(StatisticsPolicy):
 
     def normalize(self, name: str, layer: _BatchNorm, activations: Tensor) -> Tensor:
         """See base class."""
+        if self.unbiased:
+            _require_variance(name, activations)
         current = bn_statistics.batch_statistics(activations, unbiased=self.unbiased)
         mixed = bn_statistics.mix(source_statistics(layer), current, self.source_share)
         return _normalize_with(layer, activations, mixed)
 
 
 class MedianStatistics(StatisticsPolicy):
-    """Median and mean squared distance from it of the current input (MedBN)."""
+    """Median and mean squared distance from it of the current input (MedBN).
+
+    Args:
+        stride: Take the median over every stride-th row and column only, at least 1, in layers
+            where that leaves 1024 values or more; smaller ones cost little and need all.
+    """
 
     needs_source = False
 
-    def normalize(self, name: str, layer: _BatchNorm, activations: Tensor) -> Tensor:
-        """See base class."""
-        return _normalize_with(layer, activations, bn_statistics.median_statistics(activations))
-
-
-class MovingAverageStatistics(StatisticsPolicy):
-    """Running statistics that start at the source's and move on, kept apart from the source's.
-
-    Inside ``with policy.updating():`` layers normalize with the current input and the averages
-    move (torch's training mode); elsewhere layers normalize with the averages (evaluation mode).
-
-    Args:
-        momentum: Share of the current input at each update, in [0, 1]; may be changed between
-            updates. The variance that enters is unbiased, as in torch.
-    """
-
-    def __init__(self, *, momentum: float = 0.1) -> None:
-        check_number("MovingAverageStatistics", "momentum", momentum, minimum=0.0, maximum=1.0)
-        self.momentum = momentum
-        self.averages_: dict[str, Statistics] = {}
-        self._updating = False
-
-    @contextmanager
-    def updating(self) -> Iterator[None]:
-        """Let the averages move during a block."""
-        self._updating = True
-        try:
-            yield
-        finally:
-            self._updating = False
+    def __init__(self, *, stride: int = 1) -> None:
+        check_number("MedianStatistics", "stride", stride, minimum=1, integer=True)
+        self.stride = stride
 
     def normalize(self, name: str, layer: _BatchNorm, activations: Tensor) -> Tensor:
         """See base class."""
-        average = self.averages_.get(name) or source_statistics(layer)
-        average = Statistics(*(value.to(activations.device) for value in average))
-        if not self._updating:
-            return _normalize_with_constants(layer, activations, average)
-        current = bn_statistics.batch_statistics(activations.detach(), unbiased=True)
-        self.averages_[name] = bn_statistics.mix(average, current, 1.0 - self.momentum)
-        return _normalize_with_batch(name, layer, activations)
-
-    def reset(self) -> None:
-        """Go back to the source's statistics."""
-        self.averages_.clear()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the averages by layer name."""
-        return {
-            name: {"mean": average.mean.clone(), "variance": average.variance.clone()}
-            for name, average in self.averages_.items()
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over averages."""
-        self.averages_ = {
-            name: Statistics(entry["mean"].clone(), entry["variance"].clone())
-            for name, entry in state.items()
-        }
+        left = math.prod(-(-size // self.stride) for size in activations.shape[2:])
+        stride = self.stride if left * activations.shape[0] >= _FEWEST_FOR_MEDIAN else 1
+        statistics = bn_statistics.median_statistics(activations, stride=stride)
+        return _normalize_with(layer, activations, statistics)
 
 
 class _PolicyForward(partial[Tensor]):
@@ -229,7 +188,8 @@ def source_statistics(layer: _BatchNorm) -> Statistics:
     return Statistics(layer.running_mean, layer.running_var)
 
 
-def _normalize_with_constants(layer: _BatchNorm, activations: Tensor, at: Statistics) -> Tensor:
+def normalize_with_constants(layer: _BatchNorm, activations: Tensor, at: Statistics) -> Tensor:
+    """Return a layer's output with given statistics, as in evaluation mode."""
     return F.batch_norm(
         activations, at.mean, at.variance, layer.weight, layer.bias, False, 0.0, layer.eps
     )
@@ -239,10 +199,19 @@ def _normalize_with(layer: _BatchNorm, activations: Tensor, at: Statistics) -> T
     return bn_statistics.normalize(activations, at, layer.weight, layer.bias, layer.eps)
 
 
-def _normalize_with_batch(name: str, layer: _BatchNorm, activations: Tensor) -> Tensor:
+def normalize_with_batch(name: str, layer: _BatchNorm, activations: Tensor) -> Tensor:
+    """Return a layer's output with the input's own statistics, as in training mode.
+
+    Raises:
+        ValueError: If there is one value per channel only.
+    """
+    _require_variance(name, activations)
+    return F.batch_norm(activations, None, None, layer.weight, layer.bias, True, 0.0, layer.eps)
+
+
+def _require_variance(name: str, activations: Tensor) -> None:
     if activations.numel() < 2 * activations.shape[1]:
         raise ValueError(
             f"Layer {name!r} sees one value per channel (activations of shape "
             f"{tuple(activations.shape)}), which has no variance; use larger images."
         )
-    return F.batch_norm(activations, None, None, layer.weight, layer.bias, True, 0.0, layer.eps)

@@ -129,10 +129,11 @@ class TrainingCheckpoint:
         given = {**self.settings, "epoch_length": engine.state.epoch_length}
         saved = {**state["settings"], "epoch_length": state["epoch_length"]}
         for name in given:
-            if given[name] != saved.get(name):
+            then = saved.get(name, False)  # a setting unknown to an earlier version was off
+            if given[name] != then:
                 raise ValueError(
                     f"Cannot resume from {self.directory / LAST}: its {name} is "
-                    f"{saved.get(name)!r}, now it is {given[name]!r}. Resume with the same "
+                    f"{then!r}, now it is {given[name]!r}. Resume with the same "
                     "settings and data, or train anew in another folder."
                 )
         unwrapped(self.network).load_state_dict(state["network"])

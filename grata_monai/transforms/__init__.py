@@ -6,7 +6,12 @@ from __future__ import annotations
 
 from grata_monai.imaging import draw_overlay, read_mask, read_photograph
 from grata_monai.transforms.crop import CropDiscRegion, CropDiscRegiond
-from grata_monai.transforms.degrade import add_gaussian_noise, downsample, gaussian_noise_like
+from grata_monai.transforms.degrade import (
+    add_gaussian_noise,
+    corrupt_blind_spots,
+    downsample,
+    gaussian_noise_like,
+)
 from grata_monai.transforms.fundus import fundus_preprocessing
 from grata_monai.transforms.geometry import WEAK_VIEWS, View
 from grata_monai.transforms.labels import (
@@ -41,6 +46,7 @@ __all__ = [
     "WeakView",
     "WeakViewd",
     "add_gaussian_noise",
+    "corrupt_blind_spots",
     "disc_center",
     "downsample",
     "draw_overlay",

@@ -106,6 +106,43 @@ def test_heads_are_trained_and_saved_and_the_model_is_evaluated(make, tmp_path):
     }
 
 
+def test_only_the_heads_of_a_source_model_are_trained(make, weights, infer, tmp_path):
+    options = {"heads": ["rotation", "reconstruction"], "heads_only": True}
+    workflow = make(**options, encoder_weights=str(weights))
+    start = {name: value.clone() for name, value in workflow.network_def.state_dict().items()}
+    run(workflow)
+    source = torch.load(weights, weights_only=True)
+    trained = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
+    assert trained.keys() == start.keys()
+    for name, value in trained.items():
+        if name.startswith("network."):
+            assert torch.equal(value, source[name.removeprefix("network.")]), name
+        else:
+            assert not torch.equal(value, start[name]), name
+    assert workflow.evaluator.state.epoch == 0
+    assert not (tmp_path / "models" / "best.pt").exists()
+    adapted = infer(
+        weights=str(tmp_path / "models" / "model.pt"),
+        heads=["rotation"],
+        method="grata",
+        method_options={"auxiliary": "rotation"},
+    )
+    assert adapted.evaluator.state.iteration == 2
+    with pytest.raises(SystemExit, match="its heads_only is True, now it is False"):
+        make(heads=options["heads"], resume=True)
+
+
+def test_only_the_heads_need_a_whole_source_model(make, weights, tmp_path):
+    options = {"heads": ["rotation"], "heads_only": True}
+    state = torch.load(weights, weights_only=True)
+    encoder = {name: value for name, value in state.items() if name.startswith("encoder.")}
+    torch.save(encoder, tmp_path / "encoder.pt")
+    with pytest.raises(SystemExit, match="no source model to train only the heads of: it lacks"):
+        make(**options, encoder_weights=str(tmp_path / "encoder.pt"))
+    with pytest.raises(SystemExit, match=r"done by one process: .* Got 2 processes"):
+        make(**options, encoder_weights=str(weights), replicas=2)
+
+
 def test_encoder_weights_start_the_encoder_and_leave_the_decoder(make, tmp_path):
     encoder = {
         name.removeprefix("encoder."): torch.full_like(value, 0.25)
@@ -149,6 +186,9 @@ def test_images_and_masks_enter_as_documented(make):
         ({"encoder_weights": "nowhere.pth"}, "no checkpoint file nowhere.pth"),
         ({"resume": True}, r"There is no .*last\.pt to resume from"),
         ({"heads": ["entropy"]}, "The 'heads' parameter"),
+        ({"heads_only": "yes"}, "The 'heads_only' must be true or false"),
+        ({"heads_only": True}, "say which: --heads"),
+        ({"heads_only": True, "heads": ["rotation"]}, "give the source model that they belong to"),
     ],
 )
 def test_wrong_settings(make, overrides, message):

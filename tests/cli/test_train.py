@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from grata_monai.cli.main import main
 from grata_monai.data import write_synthetic_domain
-from grata_monai.networks import available_heads
+from grata_monai.networks import available_heads, read_weights, source_network
+from grata_monai.training import save_source_weights
 
 SIZE = 64
 
@@ -48,12 +50,28 @@ def test_all_domains_by_default_and_a_resumed_run_leaves_complete_ones(run, root
     assert models[1].stat().st_mtime_ns > times[1]
 
 
+def test_only_the_heads_of_an_existing_source_model(run, root, tmp_path):
+    source = tmp_path / "source.pt"
+    torch.manual_seed(0)
+    save_source_weights(source_network(), source)
+    only = ["--domain", "Synthetic_A", "--heads-only", "--heads", "rotation"]
+    result = run(root, *only, "--encoder-weights", source)
+    assert result.exit_code == 0, result.output
+    model = tmp_path / "models" / "Synthetic_A" / "model.pt"
+    assert available_heads(model) == ("rotation",)
+    assert "Dice" not in result.output
+    before, after = (read_weights(path).state_dict for path in (source, model))
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--epochs", "0"], "'epochs' parameter"),
         (["--domain", "Synthetic_C"], "has no domain 'Synthetic_C'"),
         (["--heads", "rotate"], "did you mean 'rotation'"),
+        (["--heads-only"], "say which: --heads"),
+        (["--heads-only", "--heads", "rotation"], "--encoder-weights FILE"),
         (["--encoder-weights", "nowhere.pth"], "There is no checkpoint file"),
     ],
 )

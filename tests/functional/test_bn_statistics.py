@@ -51,6 +51,16 @@ def test_median_of_a_sparse_channel_is_zero():
     assert median_statistics(values).mean.item() == 0.0
 
 
+def test_strided_median_is_around_all_values(generator):
+    activations = torch.randn(2, 3, 7, 5, generator=generator)
+    found = median_statistics(activations, stride=3)
+    for channel, rows in enumerate(np.moveaxis(activations.double().numpy(), 1, 0)):
+        some = np.sort(rows[:, ::3, ::3].ravel())
+        median = some[(len(some) - 1) // 2]
+        assert found.mean[channel].item() == pytest.approx(median)
+        assert found.variance[channel].item() == pytest.approx(((rows - median) ** 2).mean())
+
+
 def test_mix():
     a = batch_statistics(torch.tensor([0.0, 2.0]).view(1, 1, 2, 1))
     b = batch_statistics(torch.tensor([4.0, 8.0]).view(1, 1, 2, 1))
