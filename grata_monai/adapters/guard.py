@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-import copy
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -15,16 +13,16 @@ from torch import Tensor, nn
 
 from grata_monai._checks import check_number
 from grata_monai.adapters.base import Adapter, LifeCycle
+from grata_monai.adapters.wrapping import WrappingAdapter
 from grata_monai.functional.mask_change import largest_mask_change
 from grata_monai.objectives import Entropy, Objective, SupportsHeads, build_objective
-from grata_monai.state import StatisticsPolicy
 from grata_monai.state.non_finite import count_non_finite
 
 _BINARY_ENTROPY = Entropy(kind="binary")
 _logger = logging.getLogger(__name__)
 
 
-class Guard(Adapter):
+class Guard(WrappingAdapter):
     r"""Let another method adapt, and take back every update that makes things visibly worse.
 
     For each image x, with s all that the method has learned so far (parameters, optimizer,
@@ -47,8 +45,7 @@ class Guard(Adapter):
     has no place for goes to the method. The presets of the paper's tables use no guard.
 
     Args:
-        adapter: The method, any other ``Adapter``. The guard works with a copy of it, so that
-            the given one stays unbound.
+        adapter: The method, any other ``Adapter``; the given object stays unbound.
         objective: L, an ``Objective`` or its name, of the method's prediction and without
             gradients; None or ``"none"`` for no test (b). The default is the full binary entropy;
             the paper's one-sided one would also fall where pixels get less certain that they are
@@ -75,6 +72,8 @@ class Guard(Adapter):
         None; a safety measure of this package, off unless asked for.
     """
 
+    default_method = "grata"
+
     def __init__(
         self,
         *,
@@ -85,26 +84,14 @@ class Guard(Adapter):
         life_cycle: LifeCycle | None = None,
         seed: int | None = None,
     ) -> None:
-        if not isinstance(adapter, Adapter):
-            raise TypeError(
-                "The 'adapter' parameter of Guard must be an Adapter, e.g. GraTa(). "
-                f"Got {adapter!r}; build_adapter('guard', adapter=...) takes names."
-            )
-        super().__init__(
-            life_cycle=adapter.life_cycle if life_cycle is None else life_cycle,
-            predict=adapter.predict,
-            seed=adapter.seed if seed is None else seed,
-        )
+        super().__init__(adapter=adapter, life_cycle=life_cycle, seed=seed)
         check_number("Guard", "tolerance", tolerance, minimum=0.0)
         check_number("Guard", "max_change", max_change, minimum=0.0, maximum=1.0)
         self.objective = None
         if objective is not None and objective != "none":
             self.objective = build_objective(objective, owner="Guard", parameter="objective")
-        self.adapter = adapter
         self.tolerance = tolerance
         self.max_change = max_change
-        self.needs_batch_norm = adapter.needs_batch_norm
-        self._method = copy.deepcopy(adapter)
 
     # -- the decision -----------------------------------------------------------------------
 
@@ -113,9 +100,7 @@ class Guard(Adapter):
         self._method.trace_ = {}
         before = self._look(images)
         try:
-            with self._lent() as method:
-                trace = method._update(images)
-            self._method.trace_ = {**trace, "updated": 1.0}
+            trace = super()._update(images)
             after = self._look(images)
             change = largest_mask_change(before.logits, after.logits)
             reason = self._objection(kept, before, after, change)
@@ -174,48 +159,10 @@ class Guard(Adapter):
             self.images_seen_ = seen
             self.trace_["updated"] = 0.0
 
-    # -- the method under guard -------------------------------------------------------------
-
-    @contextmanager
-    def _lent(self) -> Iterator[Adapter]:
-        """Lend the method the guard's network, generator and count for a block."""
-        self._method._binding = self._bound()
-        self._method._generator = self._generator
-        self._method.images_seen_ = self.images_seen_
-        try:
-            yield self._method
-        finally:
-            self._method._binding = None
-
     def _check(self, network: nn.Module) -> None:
-        self._method._check(network)
+        super()._check(network)
         if self.objective is not None:
             self.objective.check(network)
-
-    def _policy(self) -> StatisticsPolicy | None:
-        return self._method._policy()
-
-    def _parameters(self, network: nn.Module) -> dict[str, nn.Parameter]:
-        return self._method._parameters(network)
-
-    def _start(self) -> None:
-        self._method.trace_ = {}
-        with self._lent() as method:
-            method._start()
-
-    def _predict(self, images: Tensor) -> Tensor:
-        with self._lent() as method:
-            return method._predict(images)
-
-    def _method_state(self) -> dict[str, Any]:
-        with self._lent() as method:
-            return {"adapter": type(method).__name__, "method": method._method_state()}
-
-    def _load_method_state(self, state: dict[str, Any]) -> None:
-        if state["adapter"] != type(self._method).__name__:
-            raise ValueError(f"it is of {state['adapter']}, not {type(self._method).__name__}")
-        with self._lent() as method:
-            method._load_method_state(state["method"])
 
 
 class _View(NamedTuple):

@@ -26,6 +26,7 @@ from grata_monai.adapters.sar import SAR
 from grata_monai.adapters.source import Source
 from grata_monai.adapters.tent import Tent
 from grata_monai.adapters.vptta import VPTTA
+from grata_monai.adapters.wrapping import WrappingAdapter
 
 ADAPTERS: dict[str, type[Adapter]] = {
     "alpha_bn": AlphaBN,
@@ -55,9 +56,9 @@ def build_adapter(name: str, **settings: Any) -> Adapter:
     Args:
         name: One of ``ADAPTERS``.
         settings: The method's arguments. None means the method's default, so that one
-            configuration file serves methods with and without an option. For ``guard`` the
-            argument ``adapter`` may be a name (``grata`` if left out), and arguments that the
-            guard has not are those of this method.
+            configuration file serves methods with and without an option. Where a method wraps
+            another, ``adapter`` may be that one's name (for ``guard`` ``grata`` if left out), and
+            arguments that the wrapper has not are those of the method in it.
 
     Raises:
         ValueError: For an unknown name, an argument that the method does not have, or a value it
@@ -66,20 +67,20 @@ def build_adapter(name: str, **settings: Any) -> Adapter:
     check_choice("build_adapter", "method", name, ADAPTERS)
     method = ADAPTERS[name]
     given = {key: value for key, value in settings.items() if value is not None}
-    if method is Guard:
-        given = _with_guarded(given)
+    if issubclass(method, WrappingAdapter):
+        given = _with_wrapped(method, given)
     for key in given:
         check_choice(method.__name__, "settings", key, method.parameter_names())
     return method(**given)
 
 
-def _with_guarded(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the guard's settings with the method under guard built from its name and the rest."""
-    adapter = settings.get("adapter", "grata")
+def _with_wrapped(wrapper: type[WrappingAdapter], settings: dict[str, Any]) -> dict[str, Any]:
+    """Return a wrapper's settings with the method in it built from its name and the rest."""
+    own = wrapper.parameter_names()
+    inner = {key: value for key, value in settings.items() if key not in own}
+    adapter = settings.get("adapter", wrapper.default_method)
     if not isinstance(adapter, str):
         return settings
-    own = Guard.parameter_names()
-    check_choice("Guard", "adapter", adapter, ADAPTERS)
-    inner = {key: value for key, value in settings.items() if key not in own}
+    check_choice(wrapper.__name__, "adapter", adapter, ADAPTERS)
     outer = {key: value for key, value in settings.items() if key in own}
     return {**outer, "adapter": build_adapter(adapter, **inner)}
