@@ -68,7 +68,5 @@ def run_benchmark(
     report = run_plan(plan, folder, jobs=jobs, pictures=pictures)
     if any(outcome.images for outcome in report.outcomes) or report.kept:
         _logger.info("Results\n%s", summary_text(folder))
-    if report.failed:
-        raise ValueError(
-            f"{len(report.failed)} cells or images of cells failed, see {folder / 'failures.csv'}."
-        )
+    if report.failures:
+        raise ValueError(f"{report.failures} failures, see {folder / 'failures.csv'}.")

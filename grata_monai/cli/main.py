@@ -16,6 +16,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("grata_monai.cli.train:train", "Train source models, one per domain."),
     "data": ("grata_monai.cli.data:data", "Prepare, inspect and make data sets."),
     "weights": ("grata_monai.cli.weights:weights", "Import and inspect source models."),
+    "benchmark": ("grata_monai.cli.benchmark:benchmark", "Compare methods, resumably."),
+    "report": ("grata_monai.cli.report:report", "Tables, figures and a page from a benchmark."),
     "demo": ("grata_monai.cli.demo:demo", "The whole story on synthetic images, in minutes."),
 }
 

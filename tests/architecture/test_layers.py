@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ PACKAGE = Path(__file__).parents[2] / "grata_monai"
 ROWS = {
     "cli": 6,
     "bundle": 5,
+    "benchmark": 5,
+    "report": 5,
     "handlers": 4,
     "inferers": 4,
     "training": 4,
@@ -31,7 +35,12 @@ ROWS = {
     "_checks": 0,
     "_files": 0,
 }
-SIDEWAYS = {("handlers", "inferers"), ("imaging", "_files")}
+SIDEWAYS = {
+    ("bundle", "benchmark"),
+    ("handlers", "inferers"),
+    ("imaging", "_files"),
+    ("report", "benchmark"),
+}
 FORBIDDEN = {
     "functional": {"monai", "ignite", "os", "pathlib", "random"},
     "imaging": {"torch", "monai", "ignite", "click"},
@@ -44,6 +53,8 @@ FORBIDDEN = {
     "transforms": {"ignite", "click"},
     "data": {"ignite", "click", "torch"},
     "localization": {"ignite", "click"},
+    "benchmark": {"ignite", "click"},
+    "report": {"ignite", "click", "torch", "monai"},
     "preparation": {"ignite", "click", "torch", "monai"},
     "inferers": {"ignite", "click"},
     "handlers": {"click"},
@@ -89,7 +100,7 @@ def test_forbidden_modules(path):
 
 
 def test_adapters_do_not_import_each_other():
-    shared = {"base", "binding", "check_tools", "gradient", "settings"}
+    shared = {"base", "binding", "check_tools", "gradient", "settings", "wrapping"}
     for path in (PACKAGE / "adapters").glob("*.py"):
         if path.stem in {"__init__", "registry"}:
             continue
@@ -108,4 +119,20 @@ def test_the_rule_finds_an_upward_edge():
     assert not is_allowed("functional", "state")
     assert not is_allowed("objectives", "state")
     assert not is_allowed("inferers", "handlers")
+    assert not is_allowed("benchmark", "bundle")
+    assert not is_allowed("benchmark", "report")
     assert is_allowed("handlers", "inferers")
+
+
+PROBE = """
+import sys
+from grata_monai.benchmark import harm, progress, published, results, statistics, summary
+heavy = {"torch", "monai", "ignite"} & set(sys.modules)
+sys.exit(f"imported {heavy}" if heavy else 0)
+"""
+
+
+def test_results_are_read_without_torch():
+    command = [sys.executable, "-c", PROBE]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

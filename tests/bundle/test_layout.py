@@ -17,6 +17,7 @@ from tests.bundle.conftest import BUNDLE, CONFIGS, REPOSITORY
 
 FILES = [
     "LICENSE",
+    "configs/benchmark.json",
     "configs/evaluate.json",
     "configs/inference.json",
     "configs/logging.conf",

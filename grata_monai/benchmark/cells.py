@@ -1,0 +1,238 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""Run one cell, image by image, and go on after a kill as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from grata_monai._files import atomic_path
+from grata_monai.benchmark.grid import Cell
+from grata_monai.benchmark.images import ImageWorker
+from grata_monai.benchmark.methods import build_method
+from grata_monai.benchmark.run_folder import (
+    Row,
+    RunFolder,
+    one_line,
+    read_json,
+    read_text_rows,
+    write_json,
+    write_rows,
+)
+from grata_monai.benchmark.sources import load_source
+from grata_monai.benchmark.streams import StreamImage
+
+SAVE_EVERY = 8
+SAVE_AFTER_SECONDS = 20.0
+
+Status = Literal["complete", "failed", "started"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellTask:
+    """All that a process needs to run a cell.
+
+    Args:
+        cell: The cell.
+        run: The run's folder.
+        adapter: Id of the method.
+        options: Arguments of the method.
+        weights: The source model's file.
+        stream: The images in order, each with its round.
+        image_size: Side of the network's input in pixels.
+        roi_size: Side of the region around the disc in pixels of the photograph.
+        device: Where to compute.
+        fingerprint: What the cell's rows depend on, as JSON holds it.
+        pictures: Whether to keep pictures and predictions.
+        diagnostics: Whether to compare gradients with those of the labels.
+        save_every: Rows and state are saved after so many images.
+    """
+
+    cell: Cell
+    run: Path
+    adapter: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    weights: str
+    stream: list[tuple[int, StreamImage]]
+    image_size: int
+    roi_size: int
+    device: str = "cpu"
+    fingerprint: Mapping[str, Any] = field(default_factory=dict)
+    pictures: bool = True
+    diagnostics: bool = False
+    save_every: int = SAVE_EVERY
+
+    @property
+    def folder(self) -> Path:
+        """The cell's folder."""
+        return RunFolder(self.run).cell(self.cell.id)
+
+
+@dataclass(frozen=True)
+class CellOutcome:
+    """How a cell ended.
+
+    Args:
+        cell: Its id.
+        status: Whether it went through; single images may have failed all the same.
+        images: Images that have a row.
+        failed_images: Those of them that have an error instead of scores.
+        error: Why the cell failed, or "".
+    """
+
+    cell: str
+    status: Status
+    images: int
+    failed_images: int = 0
+    error: str = ""
+
+
+def run_cell(task: CellTask, *, on_image: Callable[[], None] = lambda: None) -> CellOutcome:
+    """Run a cell to its end, from where an earlier run of it stopped.
+
+    Every few images the rows and the method's whole state are written. Going on from there gives
+    the very same numbers as a run without interruption (but for seconds and memory), given the same
+    device, library versions and number of threads.
+
+    Args:
+        task: The cell.
+        on_image: Called after each image.
+
+    Returns:
+        How it ended; no exception of a method, a network or an image passes.
+    """
+    rows: list[Row] = []
+    try:
+        _write_status(task, "started")
+        rows = _Runner(task, on_image).run()
+    except Exception as error:
+        return fail_cell(task, one_line(error))
+    _write_status(task, "complete", images=len(rows))
+    (task.folder / "state.pt").unlink(missing_ok=True)
+    failed = sum(bool(row["error"]) for row in rows)
+    return CellOutcome(task.cell.id, "complete", len(rows), failed)
+
+
+def fail_cell(task: CellTask, error: str) -> CellOutcome:
+    """Write down that a cell failed, and return that; what it has of rows and state stays.
+
+    Args:
+        task: The cell.
+        error: Why, in one line.
+    """
+    _write_status(task, "failed", error=error)
+    return CellOutcome(task.cell.id, "failed", images_done(task.folder), error=error)
+
+
+def images_done(folder: Path) -> int:
+    """Return how many images of a cell have their final row.
+
+    Args:
+        folder: The cell's folder.
+    """
+    return len(read_text_rows(folder / "rows.csv"))
+
+
+def is_complete(folder: Path) -> bool:
+    """Tell whether a cell has gone through.
+
+    Args:
+        folder: The cell's folder.
+    """
+    return (read_json(folder / "cell.json") or {}).get("status") == "complete"
+
+
+class _Runner:
+    """The loop over the images of a cell.
+
+    Args:
+        task: The cell.
+        on_image: Called after each image.
+    """
+
+    def __init__(self, task: CellTask, on_image: Callable[[], None]) -> None:
+        self.task = task
+        self.on_image = on_image
+        self.rows: list[Row] = []
+        self.adapter = build_method(
+            task.adapter, task.options, seed=task.cell.seed, protocol=task.cell.protocol
+        )
+
+    def run(self) -> list[Row]:
+        """Run all images that have no row yet."""
+        task = self.task
+        network = load_source(task.weights, self.adapter, task.device)
+        worker = ImageWorker(
+            adapter=self.adapter,
+            run=task.run,
+            cell=task.cell,
+            adapter_id=task.adapter,
+            image_size=task.image_size,
+            roi_size=task.roi_size,
+            device=torch.device(task.device),
+            pictures=task.pictures,
+            diagnostics=task.diagnostics,
+        )
+        with self.adapter.bound(network):
+            self._go_on_from_saved_state()
+            saved_at = time.monotonic()
+            for position in range(len(self.rows), len(task.stream)):
+                number, image = task.stream[position]
+                self.rows.append(worker.run(image, number=number, position=position))
+                since = time.monotonic() - saved_at
+                if (position + 1) % task.save_every == 0 or since > SAVE_AFTER_SECONDS:
+                    self._save()
+                    saved_at = time.monotonic()
+                self.on_image()
+            self._save()
+        return self.rows
+
+    def _save(self) -> None:
+        """Write rows, then the state: rows beyond the state are dropped when going on."""
+        write_rows(self.task.folder / "rows.csv", self.rows)
+        with atomic_path(self.task.folder / "state.pt") as temporary:
+            state = {"images": len(self.rows), "adapter": self.adapter.state_dict()}
+            torch.save(state, temporary)
+
+    def _go_on_from_saved_state(self) -> None:
+        for half in self.task.folder.glob(".*"):  # what a kill left of a file being written
+            half.unlink()
+        path = self.task.folder / "state.pt"
+        if not path.exists():
+            return
+        # weights_only: the file holds tensors and plain containers, and runs no code
+        state = torch.load(path, map_location=self._put_back, weights_only=True)
+        self.adapter.load_state_dict(state["adapter"])
+        self.rows = read_text_rows(self.task.folder / "rows.csv")[: state["images"]]
+        if len(self.rows) != state["images"]:
+            raise ValueError(
+                f"{path} goes with {state['images']} rows, but there are {len(self.rows)} beside "
+                "it; remove the cell's folder to start it anew."
+            )
+
+    def _put_back(self, storage: Any, location: str) -> Any:
+        """Leave on the CPU what was there (counters, generators); the rest goes to the device."""
+        if location == "cpu":
+            return storage
+        restore = torch.serialization.default_restore_location
+        return restore(storage, self.task.device)  # type: ignore[no-untyped-call]
+
+
+def _write_status(task: CellTask, status: Status, **more: Any) -> None:
+    path = task.folder / "cell.json"
+    content = {
+        "id": task.cell.id,
+        "status": status,
+        "total": len(task.stream),
+        "options": json.loads(json.dumps(dict(task.options))),
+        "fingerprint": dict(task.fingerprint),
+        **more,
+    }
+    write_json(path, content)

@@ -1,0 +1,59 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""How far a run is. No torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from grata_monai.benchmark.run_folder import RunFolder, read_json, read_text_rows
+
+
+@dataclass(frozen=True)
+class CellProgress:
+    """How far a cell is.
+
+    Args:
+        cell: Its id.
+        status: ``waiting``, ``started`` (running or stopped), ``complete`` or ``failed``.
+        images: Images that have a row.
+        total: Images of its stream; 0 if it has not begun.
+        failed_images: Rows with an error.
+        error: Why it failed, or "".
+    """
+
+    cell: str
+    status: str
+    images: int = 0
+    total: int = 0
+    failed_images: int = 0
+    error: str = ""
+
+
+def cell_progress(run: str | os.PathLike[str]) -> Iterator[CellProgress]:
+    """Yield how far each cell of a run is, in the order of its plan.
+
+    Args:
+        run: Folder of the run.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    folder = RunFolder(run)
+    for cell in folder.require_plan()["cells"]:
+        path = folder.cell(cell["id"])
+        found = read_json(path / "cell.json")
+        if found is None:
+            yield CellProgress(cell["id"], "waiting")
+            continue
+        rows = read_text_rows(path / "rows.csv")
+        yield CellProgress(
+            cell["id"],
+            str(found["status"]),
+            len(rows),
+            int(found.get("total", len(rows))),
+            sum(bool(row["error"]) for row in rows),
+            str(found.get("error", "")),
+        )

@@ -1,0 +1,179 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where the files of a run lie, and how its rows are written and read. No torch."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from grata_monai._files import atomic_path
+
+Row = dict[str, Any]
+
+COLUMNS = (
+    "cell",
+    "source",
+    "stream",
+    "target",
+    "method",
+    "adapter",
+    "seed",
+    "protocol",
+    "round",
+    "position",
+    "image",
+    "picture",
+    "truth",
+    "prediction",
+    "dice_disc",
+    "dice_cup",
+    "assd_disc",
+    "assd_cup",
+    "asd_disc",
+    "asd_cup",
+    "vcdr",
+    "vcdr_true",
+    "vcdr_error",
+    "seconds",
+    "memory_mb",
+    "error",
+)
+"""Columns of every rows.csv; ``trace_*`` and ``diag_*`` follow in alphabetical order."""
+TEXT_COLUMNS = (
+    "cell",
+    "source",
+    "stream",
+    "target",
+    "method",
+    "adapter",
+    "protocol",
+    "image",
+    "picture",
+    "truth",
+    "prediction",
+    "error",
+)
+INTEGER_COLUMNS = ("seed", "round", "position")
+
+
+class RunFolder:
+    """The folder of a run.
+
+    Args:
+        path: The folder; it need not exist.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    @property
+    def plan_file(self) -> Path:
+        """The grid as data."""
+        return self.path / "plan.json"
+
+    @property
+    def rows_file(self) -> Path:
+        """All rows, in the order of the plan."""
+        return self.path / "rows.csv"
+
+    @property
+    def failures_file(self) -> Path:
+        """What went wrong: cell, image, error."""
+        return self.path / "failures.csv"
+
+    def cell(self, cell_id: str) -> Path:
+        """Return the folder of a cell."""
+        return self.path / "cells" / cell_id
+
+    def read_plan(self) -> dict[str, Any] | None:
+        """Return the plan, or None if there is none.
+
+        Raises:
+            ValueError: If it cannot be read.
+        """
+        return read_json(self.plan_file)
+
+    def require_plan(self) -> dict[str, Any]:
+        """Return the plan.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        plan = self.read_plan()
+        if plan is None:
+            raise ValueError(
+                f"{self.path} is no run of the benchmark: it has no plan.json. Start one with "
+                "'grata-monai benchmark run'."
+            )
+        return plan
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the content of a JSON file, or None if there is no such file.
+
+    Raises:
+        ValueError: If it is no JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold one JSON object.")
+    return content
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file, all or not at all."""
+    with atomic_path(path) as temporary:
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def ordered_columns(names: Iterable[str]) -> list[str]:
+    """Return the columns of a table of rows: the common ones, then the others by name."""
+    extra = sorted(set(names) - set(COLUMNS), key=lambda name: (name.startswith("diag_"), name))
+    return [*COLUMNS, *extra]
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows as CSV, all or not at all; numbers in full precision, NaN as an empty field."""
+    columns = ordered_columns(name for row in rows for name in row)
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: _text(value) for key, value in row.items()} for row in rows)
+
+
+def read_text_rows(path: Path) -> list[Row]:
+    """Return rows as they stand in a CSV file, every field as text; none if there is no file."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an exception says, in one line; MONAI's wrappers are opened.
+
+    Args:
+        error: The exception.
+    """
+    while isinstance(error, RuntimeError) and error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(str(error).split())
+    kind = type(error).__name__
+    return text if isinstance(error, ValueError) and text else f"{kind}: {text}".rstrip(": ")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if value != value else repr(value)
+    return str(value)
