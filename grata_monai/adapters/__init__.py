@@ -7,6 +7,7 @@ from __future__ import annotations
 from grata_monai.adapters.alpha_bn import AlphaBN
 from grata_monai.adapters.base import Adapter, Infer, LifeCycle
 from grata_monai.adapters.batch_norm import BatchNormAdapt
+from grata_monai.adapters.color_match import ColorMatch
 from grata_monai.adapters.cotta import CoTTA
 from grata_monai.adapters.detta import DeTTA
 from grata_monai.adapters.diga import DIGA
@@ -37,6 +38,7 @@ __all__ = [
     "AlphaBN",
     "BatchNormAdapt",
     "CoTTA",
+    "ColorMatch",
     "DeTTA",
     "DomainAdaptor",
     "GraTa",

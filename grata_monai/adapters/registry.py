@@ -10,6 +10,7 @@ from grata_monai._checks import check_choice
 from grata_monai.adapters.alpha_bn import AlphaBN
 from grata_monai.adapters.base import Adapter
 from grata_monai.adapters.batch_norm import BatchNormAdapt
+from grata_monai.adapters.color_match import ColorMatch
 from grata_monai.adapters.cotta import CoTTA
 from grata_monai.adapters.detta import DeTTA
 from grata_monai.adapters.diga import DIGA
@@ -30,6 +31,7 @@ from grata_monai.adapters.wrapping import WrappingAdapter
 
 ADAPTERS: dict[str, type[Adapter]] = {
     "alpha_bn": AlphaBN,
+    "color_match": ColorMatch,
     "cotta": CoTTA,
     "detta": DeTTA,
     "diga": DIGA,
