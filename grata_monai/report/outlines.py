@@ -1,0 +1,78 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""Outlines of disc and cup as closed polygons, and as the paths of an SVG picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from skimage.measure import approximate_polygon, find_contours
+
+Polygon = npt.NDArray[np.float64]
+"""Nx2, x and y in px of the label map; pixel centers lie at halves."""
+
+UNITS = 1000
+"""Width of the SVG pictures in their own units."""
+
+TOLERANCE = 0.004
+"""How far a simplified outline may be off, as a share of the picture's width (1 px in 256)."""
+
+MOST_PARTS = 24
+"""Outlines that are kept of one structure, largest first: crumbs beyond are not drawn."""
+
+
+def read_labels(path: Path) -> npt.NDArray[np.uint8]:
+    """Read a label map: HxW, 0 background, 1 rim, 2 cup.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    with Image.open(path) as image:
+        return np.asarray(image.convert("L"), dtype=np.uint8)
+
+
+def outlines(region: npt.NDArray[np.bool_], *, tolerance: float = TOLERANCE) -> list[Polygon]:
+    """Return the simplified outlines of a region, longest first; holes have their own.
+
+    Args:
+        region: HxW.
+        tolerance: As a share of the width.
+
+    Example:
+        >>> square = np.zeros((8, 8), bool)
+        >>> square[2:6, 2:6] = True
+        >>> [polygon] = outlines(square)
+        >>> polygon.min(axis=0), polygon.max(axis=0)
+        (array([2., 2.]), array([6., 6.]))
+    """
+    padded = np.pad(region, 1).astype(float)
+    found = []
+    for contour in find_contours(padded, 0.5):
+        simple = approximate_polygon(contour, tolerance * region.shape[1])
+        points = (simple if len(simple) > 3 else contour)[:, ::-1] - 0.5
+        found.append(np.asarray(points, dtype=np.float64))
+    found.sort(key=_length, reverse=True)
+    return found[:MOST_PARTS]
+
+
+def svg_path(region: npt.NDArray[np.bool_]) -> str:
+    """Return the outlines of a region as the ``d`` of an SVG path, ``UNITS`` wide.
+
+    Points are rounded and relative to the one before, which makes pages small. An empty region
+    has an empty path.
+    """
+    scale = UNITS / region.shape[1]
+    parts = []
+    for polygon in outlines(region):
+        points = np.rint(polygon[:-1] * scale).astype(int)
+        steps = np.diff(points, axis=0)
+        kept = [f"{x} {y}" for x, y in steps.tolist() if x or y]
+        parts.append(f"M{points[0, 0]} {points[0, 1]}l{' '.join(kept)}z")
+    return "".join(parts)
+
+
+def _length(polygon: Polygon) -> float:
+    return float(np.hypot(*np.diff(polygon, axis=0).T).sum())
