@@ -7,7 +7,6 @@ from __future__ import annotations
 from grata_monai.adapters.alpha_bn import AlphaBN
 from grata_monai.adapters.base import Adapter, Infer, LifeCycle
 from grata_monai.adapters.batch_norm import BatchNormAdapt
-from grata_monai.adapters.color_match import ColorMatch
 from grata_monai.adapters.cotta import CoTTA
 from grata_monai.adapters.detta import DeTTA
 from grata_monai.adapters.diga import DIGA
@@ -23,6 +22,7 @@ from grata_monai.adapters.pass_ import Pass
 from grata_monai.adapters.registry import ADAPTERS, build_adapter
 from grata_monai.adapters.sar import SAR
 from grata_monai.adapters.source import Source
+from grata_monai.adapters.statistics_choice import StatisticsChoice
 from grata_monai.adapters.tent import Tent
 from grata_monai.adapters.vptta import VPTTA
 
@@ -38,7 +38,6 @@ __all__ = [
     "AlphaBN",
     "BatchNormAdapt",
     "CoTTA",
-    "ColorMatch",
     "DeTTA",
     "DomainAdaptor",
     "GraTa",
@@ -49,6 +48,7 @@ __all__ = [
     "MedBN",
     "Pass",
     "Source",
+    "StatisticsChoice",
     "Tent",
     "build_adapter",
 ]

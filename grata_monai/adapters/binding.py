@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
 
-from grata_monai.state import PolicyHandle, Snapshot, StatisticsPolicy, apply_policy
+from grata_monai.state import PolicyHandle, Snapshot, StatisticsPolicy, apply_policy, replaced
 
 _bound_networks: WeakSet[nn.Module] = WeakSet()
 
@@ -66,6 +68,26 @@ class Binding:
         for parameter in self.network.parameters():
             parameter.requires_grad_(id(parameter) in adapted)
             parameter.grad = None
+
+    @contextmanager
+    def as_source(self, policy: StatisticsPolicy) -> Iterator[None]:
+        """Run a block with the source's parameters under other statistics, then all is as before.
+
+        Args:
+            policy: Takes the place of the binding's own.
+        """
+        if self.handle is not None:
+            self.handle.remove()
+        other = apply_policy(self.network, policy)
+        parameters = list(self.parameters.values())
+        source = [self.snapshot.values[name].to(p) for name, p in self.parameters.items()]
+        try:
+            with replaced(parameters, source):
+                yield
+        finally:
+            other.remove()
+            if self.policy is not None:
+                self.handle = apply_policy(self.network, self.policy)
 
     def undo(self) -> None:
         """Leave the network as it was found."""

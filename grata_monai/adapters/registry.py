@@ -10,7 +10,6 @@ from grata_monai._checks import check_choice
 from grata_monai.adapters.alpha_bn import AlphaBN
 from grata_monai.adapters.base import Adapter
 from grata_monai.adapters.batch_norm import BatchNormAdapt
-from grata_monai.adapters.color_match import ColorMatch
 from grata_monai.adapters.cotta import CoTTA
 from grata_monai.adapters.detta import DeTTA
 from grata_monai.adapters.diga import DIGA
@@ -25,13 +24,13 @@ from grata_monai.adapters.memo import MEMO
 from grata_monai.adapters.pass_ import Pass
 from grata_monai.adapters.sar import SAR
 from grata_monai.adapters.source import Source
+from grata_monai.adapters.statistics_choice import StatisticsChoice
 from grata_monai.adapters.tent import Tent
 from grata_monai.adapters.vptta import VPTTA
 from grata_monai.adapters.wrapping import WrappingAdapter
 
 ADAPTERS: dict[str, type[Adapter]] = {
     "alpha_bn": AlphaBN,
-    "color_match": ColorMatch,
     "cotta": CoTTA,
     "detta": DeTTA,
     "diga": DIGA,
@@ -47,6 +46,7 @@ ADAPTERS: dict[str, type[Adapter]] = {
     "ptbn": BatchNormAdapt,
     "sar": SAR,
     "source": Source,
+    "statistics_choice": StatisticsChoice,
     "tent": Tent,
     "vptta": VPTTA,
 }

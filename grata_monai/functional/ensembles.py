@@ -66,3 +66,36 @@ def mixture_logits(logits: Tensor, weights: Tensor) -> Tensor:
     inside = torch.logsumexp(log_weights + logsigmoid(logits), dim=0)
     outside = torch.logsumexp(log_weights + logsigmoid(-logits), dim=0)
     return inside - outside
+
+
+def power_weights(values: Tensor, power: float) -> Tensor:
+    r"""Return weights :math:`\propto v_r^{\kappa}` that sum to 1 over the first dimension.
+
+    Args:
+        values: Non-negative, Rx*any; equal weights where all of them are 0.
+        power: κ >= 0.
+
+    Example:
+        >>> power_weights(torch.tensor([1.0, 0.5]), 2.0)
+        tensor([0.8000, 0.2000])
+    """
+    largest = values.amax(dim=0)
+    relative = torch.where(largest > 0, values / largest.clamp_min(1e-30), 1.0)
+    weights = relative**power
+    return weights / weights.sum(dim=0)
+
+
+def inverse_weights(distances: Tensor, power: float) -> Tensor:
+    r"""Return weights :math:`\propto d_r^{-\kappa}` that sum to 1 over the first dimension.
+
+    Args:
+        distances: Non-negative, Rx*any; equal weights where one is not finite.
+        power: κ >= 0.
+
+    Example:
+        >>> inverse_weights(torch.tensor([1.0, 2.0]), 2.0)
+        tensor([0.8000, 0.2000])
+    """
+    finite = torch.isfinite(distances).all(dim=0)
+    usable = torch.where(finite, distances, 1.0).clamp_min(1e-12)
+    return power_weights(usable.amin(dim=0) / usable, power)

@@ -27,6 +27,7 @@ from grata_monai.state.optimization import (
     SgdStepper,
     Stepper,
     displaced,
+    replaced,
     require_finite,
 )
 from grata_monai.state.parameters import bn_affine_parameters, select_parameters
@@ -56,6 +57,7 @@ __all__ = [
     "capture_classifier_input",
     "displaced",
     "evaluating",
+    "replaced",
     "require_finite",
     "select_parameters",
 ]

@@ -22,9 +22,15 @@ class LayerDistances:
     def __init__(self) -> None:
         self._distances: list[Tensor] = []
 
-    def mean(self) -> Tensor | None:
-        """Return one distance per image, shape B; None if no layer was called."""
-        return torch.stack(self._distances).mean(dim=0) if self._distances else None
+    def mean(self) -> Tensor:
+        """Return one distance per image, shape B.
+
+        Raises:
+            RuntimeError: If no layer was called.
+        """
+        if not self._distances:
+            raise RuntimeError("No batch-normalization layer was called within the block.")
+        return torch.stack(self._distances).mean(dim=0)
 
     def _see(self, layer: _BatchNorm, _: nn.Module, inputs: tuple[Any, ...]) -> None:
         source = source_statistics(layer)

@@ -30,21 +30,29 @@ def require_finite(what: str, tensors: Sequence[Tensor]) -> None:
 
 
 @contextmanager
-def displaced(parameters: Sequence[nn.Parameter], direction: Sequence[Tensor]) -> Iterator[None]:
-    """Run a block at ``θ - direction``; θ comes back bit for bit, also after an exception.
-
-    Adding the direction again would not do: floating-point subtraction has no exact inverse.
-    """
+def replaced(parameters: Sequence[nn.Parameter], values: Sequence[Tensor]) -> Iterator[None]:
+    """Run a block at other values; the parameters' own come back bit for bit, always."""
     saved = [parameter.detach().clone() for parameter in parameters]
     try:
         with torch.no_grad():
-            for parameter, step in zip(parameters, direction, strict=True):
-                parameter.sub_(step)
+            for parameter, value in zip(parameters, values, strict=True):
+                parameter.copy_(value)
         yield
     finally:
         with torch.no_grad():
             for parameter, value in zip(parameters, saved, strict=True):
                 parameter.copy_(value)
+
+
+@contextmanager
+def displaced(parameters: Sequence[nn.Parameter], direction: Sequence[Tensor]) -> Iterator[None]:
+    """Run a block at ``θ - direction``; θ comes back bit for bit, also after an exception.
+
+    Adding the direction again would not do: floating-point subtraction has no exact inverse.
+    """
+    values = [p.detach() - step for p, step in zip(parameters, direction, strict=True)]
+    with replaced(parameters, values):
+        yield
 
 
 class Stepper:
