@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 _PACKAGES = (
     "adapters",
+    "benchmark",
     "bundle",
     "data",
     "functional",
@@ -28,6 +29,7 @@ _PACKAGES = (
     "networks",
     "objectives",
     "preparation",
+    "report",
     "state",
     "training",
     "transforms",

@@ -55,7 +55,7 @@ class StatisticsChoice(WrappingAdapter):
     by the choice, and nothing of it carries over: only the method inside may have a memory.
 
     M and S are numbers that can be kept beside the weights (``source_mean``, ``source_std``;
-    ``grata-monai weights colors`` computes them). Without them they are read from the weights: a
+    ``grata-monai data colors`` computes them). Without them they are read from the weights: a
     network that begins with a convolution and batch normalization remembers the mean colors almost
     exactly and their spread roughly (``FirstLayer``).
 

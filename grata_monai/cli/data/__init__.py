@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": (f"{_HERE}.verify:verify", "Check a prepared folder."),
     "verify-against": (f"{_HERE}.compare:verify_against", "Compare two prepared folders."),
     "summary": (f"{_HERE}.summary:summary", "Counts, sizes and colors per domain."),
+    "colors": (f"{_HERE}.colors:colors", "Colors of a source, for statistics_choice."),
     "preview": (f"{_HERE}.preview:preview", "A sheet of pictures per domain."),
     "datalist": (f"{_HERE}.datalist:datalist", "Lists for MONAI, MONAI Label and Auto3DSeg."),
     "synthesize": (f"{_HERE}.synthesize:synthesize", "Paint synthetic fundus domains."),
