@@ -49,6 +49,7 @@ def test_nothing_to_measure():
 
 
 def test_the_command_leaves_broken_images_out(folder):
+    mean, deviation = expected(folder)
     (folder / "broken.png").write_bytes(b"no image")
     out = folder / "colors.json"
     result = CliRunner().invoke(
@@ -57,6 +58,5 @@ def test_the_command_leaves_broken_images_out(folder):
     assert result.exit_code == 0, result.output
     assert "broken.png" in result.output
     numbers = json.loads(out.read_text(encoding="utf-8"))
-    mean, deviation = expected(folder)
     np.testing.assert_allclose(numbers["source_mean"], mean, atol=1e-4)
     np.testing.assert_allclose(numbers["source_std"], deviation, atol=1e-4)
