@@ -20,7 +20,13 @@ from grata_monai.bundle.workflow import run_workflow
 from grata_monai.data import SYNTHETIC_DOMAINS, write_synthetic_domain
 from grata_monai.imaging import draw_contact_sheet
 
-METHODS = {"source": "No Adapt", "ptbn": "PTBN", "tent": "TENT", "grata": "GraTa"}
+METHODS = {
+    "source": "No Adapt",
+    "ptbn": "PTBN",
+    "tent": "TENT",
+    "grata": "GraTa",
+    "statistics_choice": "StatisticsChoice",
+}
 SHOWN = 4
 TIE = 0.1  # Dice points; smaller differences are not called a win
 

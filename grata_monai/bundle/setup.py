@@ -36,7 +36,7 @@ def hide_known_warnings() -> None:
 def make_adapter(
     method: str,
     *,
-    life_cycle: str = "per_dataset",
+    life_cycle: str | None = None,
     seed: int = 0,
     beta: float | None = None,
     options: Mapping[str, Any] | None = None,
@@ -45,7 +45,7 @@ def make_adapter(
 
     Args:
         method: A name of ``grata_monai.adapters.ADAPTERS``.
-        life_cycle: When to go back to the source.
+        life_cycle: When to go back to the source; None for the method's default.
         seed: Seed of the method's draws.
         beta: Base learning rate; None for the method's default.
         options: Further arguments of the method, e.g. ``{"mapping": "linear"}``.

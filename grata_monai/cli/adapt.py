@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,12 +17,22 @@ _PATH = click.Path(path_type=Path)
 @click.argument("data", type=_PATH)
 @click.option("--weights", required=True, type=_PATH, help="Source model.")
 @click.option("--output", required=True, type=_PATH, help="Folder for the results.")
-@click.option("--method", default="grata", show_default=True, help="source, ptbn, tent or grata.")
+@click.option(
+    "--method",
+    default="grata",
+    show_default=True,
+    help="source, ptbn, grata, statistics_choice, ... (the README has the table).",
+)
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Setting of the method, e.g. mapping=linear; may be repeated.",
+)
 @click.option(
     "--life-cycle",
-    default="per_dataset",
-    show_default=True,
-    help="When to go back to the source model: per_image, per_dataset or never.",
+    help="Back to the source model per_image, per_dataset or never.  [default: the method's]",
 )
 @click.option("--beta", type=float, help="Base learning rate.  [default: the method's]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of random views.")
@@ -39,7 +51,8 @@ def adapt(
     weights: Path,
     output: Path,
     method: str,
-    life_cycle: str,
+    options: tuple[str, ...],
+    life_cycle: str | None,
     beta: float | None,
     seed: int,
     domain: str | None,
@@ -62,6 +75,7 @@ def adapt(
         weights=weights.absolute(),
         output_dir=output.absolute(),
         method=method,
+        method_options=_parsed(options),
         life_cycle=life_cycle,
         beta=beta,
         seed=seed,
@@ -74,3 +88,17 @@ def adapt(
     scores = summarize(workflow.evaluator)
     if scores:
         click.echo(summary_table(scores))
+
+
+def _parsed(options: tuple[str, ...]) -> dict[str, Any]:
+    """Return settings as a dictionary; values are JSON, or else plain words."""
+    settings: dict[str, Any] = {}
+    for option in options:
+        name, separator, value = option.partition("=")
+        if not separator or not name:
+            raise click.BadParameter(f"{option!r} is not NAME=VALUE.", param_hint="--option")
+        try:
+            settings[name] = json.loads(value)
+        except json.JSONDecodeError:
+            settings[name] = value
+    return settings

@@ -63,6 +63,22 @@ def test_a_photograph_without_mask_has_no_table(run, root, tmp_path):
     assert (tmp_path / "out # 1" / "predictions" / f"{photograph.stem}_seg.nii.gz").is_file()
 
 
+def test_options_of_the_method(run, root, tmp_path):
+    options = ["--option", "adapter=tent", "--option", "trust=4", "--beta", "1e-3"]
+    result = run(root, "--method", "statistics_choice", *options)
+    assert result.exit_code == 0, result.output
+    trace = pd.read_csv(tmp_path / "out # 1" / "trace.csv")
+    assert (trace["learning_rate"] == 1e-3).all()
+    weights = trace[["weight_colors", "weight_mixture", "weight_method"]].sum(axis=1)
+    assert weights.to_numpy() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_an_option_without_a_value(run, root):
+    result = run(root, "--option", "mapping")
+    assert result.exit_code == 2
+    assert "'mapping' is not NAME=VALUE" in result.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
