@@ -33,6 +33,7 @@ _LATER = (
     Method("MEMO", "memo"),
     Method("PASS", "pass"),
     Method("guarded GraTa", "guard"),
+    Method("StatisticsChoice", "statistics_choice"),
 )
 OBJECTIVES = MappingProxyType(
     {
@@ -171,15 +172,25 @@ def _all_methods() -> Grid:
 
 def _statistics_choice() -> Grid:
     shares = (0.9, 0.75, 0.5, 0.25)
+    parts: dict[str, dict[str, object]] = {
+        "StatisticsChoice": {},
+        "colors only": {"candidates": ["colors"]},
+        "full match only": {"candidates": ["colors"], "strengths": [1.0]},
+        "mixture only": {"candidates": ["mixture"]},
+        "without the method": {"candidates": ["colors", "mixture"]},
+        "without shapes": {"trust": 0.0},
+        "with GraTa": {"adapter": "grata"},
+    }
     return Grid(
         name="statistics-choice",
-        title="Source statistics, those of the image, and mixtures of them",
+        title="Source statistics, those of the image, mixtures, and the choice between them",
         methods=(
             *_SOURCE_AND_PTBN,
             *(Method(f"source share {s:g}", "alpha_bn", {"source_share": s}) for s in shares),
             Method("InTEnt", "intent"),
             TENT,
             GRATA,
+            *(Method(name, "statistics_choice", options) for name, options in parts.items()),
         ),
     )
 
