@@ -141,13 +141,15 @@ class Adapter(Configurable, ABC):
         check_images(images)
         with torch.inference_mode(False), torch.enable_grad(), evaluating(binding.network):
             images = images.detach().clone()  # networks may change their input in place
+            # What methods keep of images must hold no metadata.
+            plain = images if type(images) is Tensor else images.as_subclass(Tensor)
             if self.life_cycle == "per_image":
                 self._restart()
             if self.predict == "before_update":
                 logits = self._infer(images, infer)
-                self._update_if_finite(images)
+                self._update_if_finite(plain)
             else:
-                self._update_if_finite(images)
+                self._update_if_finite(plain)
                 logits = self._infer(images, infer)
         return logits
 

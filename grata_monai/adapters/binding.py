@@ -75,17 +75,22 @@ class Binding:
 
         Args:
             policy: Takes the place of the binding's own.
+
+        Raises:
+            ValueError: If the policy does not fit the network.
         """
-        if self.handle is not None:
-            self.handle.remove()
-        other = apply_policy(self.network, policy)
         parameters = list(self.parameters.values())
         source = [self.snapshot.values[name].to(p) for name, p in self.parameters.items()]
+        if self.handle is not None:
+            self.handle.remove()
+        other: PolicyHandle | None = None
         try:
+            other = apply_policy(self.network, policy)
             with replaced(parameters, source):
                 yield
         finally:
-            other.remove()
+            if other is not None:
+                other.remove()
             if self.policy is not None:
                 self.handle = apply_policy(self.network, self.policy)
 

@@ -15,6 +15,7 @@ from grata_monai._checks import check_number
 from grata_monai.adapters.base import LifeCycle, Predict
 from grata_monai.adapters.gradient import GradientAdapter
 from grata_monai.functional.gradients import compute_gradients, gradient_norm
+from grata_monai.functional.precision import at_least_single
 from grata_monai.state import require_finite, select_parameters
 from grata_monai.transforms.random_view import RandomView
 
@@ -100,7 +101,8 @@ class CoTTA(GradientAdapter):
         confidence = self._confidence(images)
         averaged = confidence < self.threshold
         target = self._averaged(images) if averaged else self._run(self._teacher, images)
-        loss = binary_cross_entropy_with_logits(binding.network(images), torch.sigmoid(target))
+        student = at_least_single(binding.network(images))
+        loss = binary_cross_entropy_with_logits(student, torch.sigmoid(at_least_single(target)))
         require_finite("loss", [loss.detach()])
         gradients = compute_gradients(loss, list(binding.parameters.values()))
         self._stepper.step(gradients, self.beta)
@@ -130,7 +132,7 @@ class CoTTA(GradientAdapter):
 
     def _confidence(self, images: Tensor) -> float:
         """Return the source's mean confidence."""
-        probabilities = torch.sigmoid(self._run(self._source(), images))
+        probabilities = torch.sigmoid(at_least_single(self._run(self._source(), images)))
         return float(torch.maximum(probabilities, 1.0 - probabilities).mean())
 
     def _averaged(self, images: Tensor) -> Tensor:
@@ -138,7 +140,8 @@ class CoTTA(GradientAdapter):
         total = torch.zeros((), device=images.device)
         for _ in range(self.views):
             view = RandomView().draw(images, self._generator)
-            total = total + view.invert(self._run(self._teacher, view.apply(images)))
+            logits = at_least_single(self._run(self._teacher, view.apply(images)))
+            total = total + view.invert(logits)
         return total / self.views
 
     @torch.no_grad()

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
 
 from grata_monai._checks import check_number
 from grata_monai.adapters.base import LifeCycle, Predict
 from grata_monai.adapters.gradient import GradientAdapter
+from grata_monai.functional.ensembles import mixture_logits
 from grata_monai.functional.gradients import gradient_norm
+from grata_monai.functional.precision import at_least_single
 from grata_monai.objectives.blind_spot import BlindSpot
 
 
@@ -92,12 +93,7 @@ class DeTTA(GradientAdapter):
         copies = (
             self._objective.corrupt(images, generator)[0] for _ in range(self.corrupted_copies)
         )
-        return _logits_of_mean([super(DeTTA, self)._predict(copy) for copy in copies])
-
-
-def _logits_of_mean(logits: list[Tensor]) -> Tensor:
-    r"""Return the logits of the mean of the probabilities, without loss near 0 and 1."""
-    stacked = torch.stack(logits)
-    foreground = torch.logsumexp(logsigmoid(stacked), dim=0)
-    background = torch.logsumexp(logsigmoid(-stacked), dim=0)
-    return foreground - background
+        logits = torch.stack([super(DeTTA, self)._predict(copy) for copy in copies])
+        exact = at_least_single(logits)
+        weights = exact.new_full((len(exact), *[1] * images.ndim), 1.0 / len(exact))
+        return mixture_logits(exact, weights).to(logits.dtype)

@@ -20,6 +20,7 @@ from grata_monai.functional import (
     mixture_logits,
     prototype_scores,
 )
+from grata_monai.functional.precision import at_least_single
 from grata_monai.state import (
     MixedStatistics,
     StatisticsPolicy,
@@ -158,7 +159,7 @@ class DIGA(Adapter):
         network = self._bound().network
         with capture_classifier_input(network) as seen:
             logits: Tensor = network(images)
-        features = seen.features.to(torch.promote_types(logits.dtype, torch.float32))
+        features = at_least_single(seen.features)
         size = logits.shape[2:]
         if features.shape[2:] != size:
             features = interpolate(features, size, mode=_MODES[len(size)], align_corners=False)

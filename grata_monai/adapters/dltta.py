@@ -16,6 +16,7 @@ from grata_monai.adapters.base import LifeCycle, Predict
 from grata_monai.adapters.gradient import GradientAdapter
 from grata_monai.functional.entropy import symmetric_kl
 from grata_monai.functional.gradients import gradient_norm
+from grata_monai.functional.precision import at_least_single
 from grata_monai.networks.heads import HasBottleneck
 from grata_monai.objectives import Objective, build_objective
 from grata_monai.state import NonFiniteUpdateError, require_finite
@@ -151,7 +152,7 @@ class DLTTA(GradientAdapter):
         if len(alike) < self.neighbours:
             return None
         with torch.no_grad():
-            present = self._bound().network(images) / self.temperature
+            present = at_least_single(self._bound().network(images)) / self.temperature
         alike = [entry for entry in alike if entry.logits.shape == present.shape[1:]]
         if len(alike) < self.neighbours:
             return None
@@ -163,12 +164,12 @@ class DLTTA(GradientAdapter):
 
     def _past_logits(self, key: Tensor, past: list[MemoryEntry]) -> Tensor:
         """Return z̄, the logits that the images most like this one had."""
-        similarities = torch.stack(
-            [cosine_similarity(key.flatten(), e.key.flatten(), dim=0) for e in past]
-        )
+        vectors = [at_least_single(entry.key).flatten() for entry in past]
+        key = at_least_single(key).flatten()
+        similarities = torch.stack([cosine_similarity(key, other, dim=0) for other in vectors])
         nearest = similarities.topk(self.neighbours)
         weights = torch.softmax(nearest.values / self.similarity_temperature, dim=0)
-        logits = [past[int(index)].logits for index in nearest.indices]
+        logits = [at_least_single(past[int(index)].logits) for index in nearest.indices]
         used = 1 if self.combine == "legacy" else self.neighbours
         return torch.stack([w * z for w, z in zip(weights[:used], logits[:used], strict=True)]).sum(
             0

@@ -98,6 +98,9 @@ class Guard(WrappingAdapter):
     def _update(self, images: Tensor) -> dict[str, float]:
         kept = self.state_dict()
         self._method.trace_ = {}
+        policy = self._bound().policy
+        if policy is not None:  # constants of the image before are no state, and not this one's
+            policy.load_state_dict(kept["policy"])
         before = self._look(images)
         try:
             trace = super()._update(images)

@@ -12,6 +12,7 @@ from torch import Tensor
 from grata_monai._checks import check_choice, check_number
 from grata_monai.adapters.base import Adapter, LifeCycle
 from grata_monai.functional import balanced_entropy, mean_entropy, min_max, mixture_logits
+from grata_monai.functional.precision import at_least_single
 from grata_monai.state import MixedStatistics, StatisticsPolicy
 
 Weighting = Literal["balanced_entropy", "entropy", "average"]
@@ -69,7 +70,7 @@ class InTEnt(Adapter):
     def _predict(self, images: Tensor) -> Tensor:
         """Return the logits of the weighted mean of the levels' probabilities."""
         levels = torch.stack([self._predict_level(images, level) for level in range(self.levels)])
-        exact = levels.to(torch.promote_types(levels.dtype, torch.float32))
+        exact = at_least_single(levels)
         return mixture_logits(exact, self._weights(exact)).to(levels.dtype)
 
     def _predict_level(self, images: Tensor, level: int) -> Tensor:

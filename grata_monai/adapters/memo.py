@@ -13,6 +13,7 @@ from grata_monai._checks import check_number
 from grata_monai.adapters.base import Adapter, LifeCycle, Predict
 from grata_monai.functional.gradients import compute_gradients, gradient_norm
 from grata_monai.functional.marginal import bernoulli_entropy
+from grata_monai.functional.precision import at_least_single
 from grata_monai.state import (
     MixedStatistics,
     SgdStepper,
@@ -103,7 +104,8 @@ class MEMO(Adapter):
         }
 
     def _probabilities(self, images: Tensor, view: DrawnView) -> Tensor:
-        return view.invert(torch.sigmoid(self._bound().network(view.apply(images))))
+        logits = at_least_single(self._bound().network(view.apply(images)))
+        return view.invert(torch.sigmoid(logits))
 
     @torch.no_grad()
     def _marginal(self, images: Tensor, views: list[DrawnView]) -> Tensor:

@@ -131,7 +131,6 @@ class Pass(Adapter):
         self._prompts: Prompts = {}
 
     def _update(self, images: Tensor) -> dict[str, float]:
-        images = images.as_subclass(Tensor)  # what is kept of them holds no metadata
         self._bottleneck_layer(images)  # found by a pass that must not be measured
         target = self._target or self._draw(images)
         prompts = {name: nn.Parameter(value.clone()) for name, value in target.items()}

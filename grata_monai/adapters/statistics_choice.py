@@ -17,7 +17,7 @@ from grata_monai.adapters.wrapping import WrappingAdapter
 from grata_monai.functional.channels import ChannelStatistics, channel_statistics, match_channels
 from grata_monai.functional.ensembles import inverse_weights, mixture_logits, power_weights
 from grata_monai.functional.shapes import ellipse_likeness
-from grata_monai.state import MixedStatistics, SourceStatistics
+from grata_monai.state import MixedStatistics, SourceStatistics, apply_policy
 from grata_monai.state.first_layer import FirstLayer
 from grata_monai.state.layer_distance import measuring_layer_distances
 
@@ -42,7 +42,8 @@ class StatisticsChoice(WrappingAdapter):
           D_t = \mathrm{mean}_{l,c} (\mu_{lc}(x_t) - \mu^s_{lc})^2 / v^s_{lc}
 
       where :math:`\mu_{lc}` is what enters BN layer l on average;
-    - ``mixture``: the source network on :math:`x_1` with a share of the image's own statistics;
+    - ``mixture``: the source network on the :math:`x_t` of the largest t, with a share of the
+      image's own statistics;
     - ``method``: the method inside, working just as it does alone (by name ``ptbn`` if left out,
       ``grata`` for the choice between source and adapted model).
 
@@ -51,8 +52,8 @@ class StatisticsChoice(WrappingAdapter):
     .. math::
         p_c = \sum_k \frac{P_{kc}^{\kappa}}{\sum_j P_{jc}^{\kappa}}\; p_{kc}
 
-    with P in [0, 1] from ``ellipse_likeness``: one round, unbroken structure. Nothing is learned
-    by the choice, and nothing of it carries over: only the method inside may have a memory.
+    with P in [0, 1] from ``ellipse_likeness``: one round, unbroken structure; alike where all P
+    are 0. Nothing is learned by the choice: only the method inside may have a memory.
 
     M and S are numbers that can be kept beside the weights (``source_mean``, ``source_std``;
     ``grata-monai data colors`` computes them). Without them they are read from the weights: a
@@ -87,8 +88,8 @@ class StatisticsChoice(WrappingAdapter):
 
     Raises:
         TypeError: If ``adapter`` is none, or an argument of the wrong kind.
-        ValueError: If an argument is out of range; when bound, if the source's colors are not given
-            and cannot be read from the network.
+        ValueError: If an argument is out of range; when bound, if a layer keeps no statistics of
+            the source, or its colors are not given and cannot be read from the network.
 
     Reference:
         None for the whole. The transfer of mean and deviation is E. Reinhard et al., "Color
@@ -105,7 +106,7 @@ class StatisticsChoice(WrappingAdapter):
         strengths: Sequence[float] = (0.0, 0.5, 1.0),
         sharpness: float = 2.0,
         source_share: float = 0.75,
-        trust: float = 16.0,
+        trust: float = 32.0,
         source_mean: Sequence[float] | None = None,
         source_std: Sequence[float] | None = None,
         spread: float = 0.9,
@@ -135,19 +136,24 @@ class StatisticsChoice(WrappingAdapter):
 
     def _check(self, network: nn.Module) -> None:
         super()._check(network)
+        apply_policy(network, SourceStatistics()).remove()  # says what is missing
         self._first_layer = FirstLayer(network) if self.source_mean is None else None
 
     def _start(self) -> None:
         super()._start()
         self._latest: tuple[Tensor, list[ChannelStatistics]] | None = None
+        self._weights: dict[str, float] = {}
 
     def _update(self, images: Tensor) -> dict[str, float]:
+        targets = self._targets(images)  # first: what raises here must not follow an update
         trace = super()._update(images)
         shifts = [
             target.mean - channel_statistics(image[None]).mean
-            for target, image in zip(self._targets(images), images, strict=True)
+            for target, image in zip(targets, images, strict=True)
         ]
-        return {**trace, "color_shift": float(torch.stack(shifts).square().mean().sqrt())}
+        shift = float(torch.stack(shifts).square().mean().sqrt())
+        predicted = self._weights if self.predict == "before_update" else {}
+        return {**trace, "color_shift": shift, **predicted}
 
     def _predict(self, images: Tensor) -> Tensor:
         """Return the logits of the candidates' weighted mean probability."""
@@ -162,8 +168,9 @@ class StatisticsChoice(WrappingAdapter):
         exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
         likeness = torch.stack([ellipse_likeness(candidate > 0) for candidate in exact])
         weights = power_weights(likeness, self.trust)
-        for name, weight in zip(self.candidates, weights, strict=True):
-            self.trace_[f"weight_{name}"] = float(weight.mean())
+        means = weights.flatten(1).mean(dim=1).tolist()
+        self._weights = {f"weight_{k}": w for k, w in zip(self.candidates, means, strict=True)}
+        self.trace_.update(self._weights)
         return _mixed(exact, weights).to(logits.dtype)
 
     def _predict_colors(self, images: Tensor) -> Tensor:
@@ -217,6 +224,8 @@ class StatisticsChoice(WrappingAdapter):
 
 def _mixed(logits: Tensor, weights: Tensor) -> Tensor:
     """Return the logits of the mean probability; weights KxBxC (or 1) for logits KxBxCx*."""
+    if len(logits) == 1:
+        return logits[0]  # bit for bit
     return mixture_logits(logits, weights.to(logits).view(*weights.shape, *[1] * (logits.ndim - 3)))
 
 

@@ -122,7 +122,6 @@ class VPTTA(GradientAdapter):
         )
 
     def _update(self, images: Tensor) -> dict[str, float]:
-        images = images.as_subclass(Tensor)  # what is kept of them holds no metadata
         extent = prompt_extent(images.shape[2:], self.alpha)
         amplitudes = low_frequency_amplitudes(images, extent, legacy_window=self.legacy_window)
         key = amplitudes.mean(dim=0, keepdim=True)

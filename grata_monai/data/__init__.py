@@ -8,7 +8,6 @@ from grata_monai.data._datalist_csv import FundusItem, listed_domains
 from grata_monai.data._image_files import IMAGE_SUFFIXES, natural_key
 from grata_monai.data._tables import read_csv_rows
 from grata_monai.data._usable import usable_items
-from grata_monai.data.colors import DomainColors, domain_colors
 from grata_monai.data.datalists import fundus_datalist, has_labels, split_datalist
 from grata_monai.data.domains import DOMAINS, FundusDomain, domain
 from grata_monai.data.synthetic import paint_fundus, write_synthetic_domain
@@ -23,12 +22,10 @@ __all__ = [
     "DOMAINS",
     "IMAGE_SUFFIXES",
     "SYNTHETIC_DOMAINS",
-    "DomainColors",
     "FundusDomain",
     "FundusItem",
     "SyntheticDomain",
     "domain",
-    "domain_colors",
     "fundus_datalist",
     "has_labels",
     "listed_domains",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from grata_monai.functional.bn_statistics import Statistics
+from grata_monai.functional.precision import at_least_single
 
 
 def instance_statistics(activations: Tensor) -> Statistics:
@@ -16,7 +17,7 @@ def instance_statistics(activations: Tensor) -> Statistics:
     Args:
         activations: BxCx*spatial.
     """
-    variance, mean = torch.var_mean(activations.flatten(2), dim=2, correction=1)
+    variance, mean = torch.var_mean(at_least_single(activations).flatten(2), dim=2, correction=1)
     return Statistics(mean, variance)
 
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from grata_monai.functional.precision import at_least_single
+
 
 class Statistics(NamedTuple):
     """Mean (or another center) and variance of each channel, both of shape C."""
@@ -26,14 +28,16 @@ def channels_first(values: Tensor, ndim: int) -> Tensor:
 
 
 def batch_statistics(activations: Tensor, *, unbiased: bool = False) -> Statistics:
-    """Return mean and variance over batch and space.
+    """Return mean and variance over batch and space, at least in float32.
 
     Args:
         activations: BxCx*spatial.
         unbiased: Divide by M - 1 instead of M, as torch does for its running variance.
     """
     dims = [0, *range(2, activations.ndim)]
-    variance, mean = torch.var_mean(activations, dim=dims, correction=int(unbiased))
+    variance, mean = torch.var_mean(
+        at_least_single(activations), dim=dims, correction=int(unbiased)
+    )
     return Statistics(mean, variance)
 
 
@@ -53,7 +57,8 @@ def median_statistics(activations: Tensor, *, stride: int = 1) -> Statistics:
     """
     every = (slice(None), slice(None), *[slice(None, None, stride)] * (activations.ndim - 2))
     median = activations[every].transpose(0, 1).flatten(1).median(dim=1).values
-    values = activations.transpose(0, 1).flatten(1)
+    median = at_least_single(median)
+    values = at_least_single(activations).transpose(0, 1).flatten(1)
     return Statistics(median, (values - median[:, None]).square().mean(dim=1))
 
 

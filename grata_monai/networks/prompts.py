@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from grata_monai.functional.precision import at_least_single
+
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 _MODES = ("linear", "bilinear", "trilinear")
 
@@ -25,7 +27,8 @@ def draw_prompts(
     """Return fresh prompts for images and the bottleneck features that a network makes of them.
 
     The decorator's last convolution and the shape prompt are zero; all else is uniform within
-    one over the square root of its number of inputs.
+    one over the square root of its number of inputs. All are at least float32, as what is trained
+    should be.
 
     Args:
         images: BxCx*spatial.
@@ -33,6 +36,7 @@ def draw_prompts(
         generator: CPU generator.
         hidden: Channels between the decorator's two convolutions.
     """
+    images, features = at_least_single(images), at_least_single(features)
     channels, width = images.shape[1], features.shape[1]
     pixel, kernel = (1,) * (images.ndim - 2), (3,) * (features.ndim - 2)
 
@@ -60,8 +64,11 @@ def decorate_input(images: Tensor, prompts: Mapping[str, Tensor]) -> Tensor:
         prompts: As from ``draw_prompts``.
     """
     convolve = _CONVOLUTIONS[images.ndim - 3]
-    hidden = F.instance_norm(convolve(images, prompts["decorator_in"])).relu()
-    return images + convolve(hidden, prompts["decorator_out"], prompts["decorator_shift"])
+    first, second, shift = (
+        prompts[f"decorator_{name}"].to(images) for name in ("in", "out", "shift")
+    )
+    hidden = F.instance_norm(convolve(images, first)).relu()
+    return images + convolve(hidden, second, shift)
 
 
 def modulate_features(
@@ -82,7 +89,7 @@ def modulate_features(
         prompts: As from ``draw_prompts``; a shape prompt of another size is resized.
         kept_share: Share of the weights of a column that is kept, in (0, 1]; at least one is.
     """
-    shape = prompts["shape"]
+    shape = prompts["shape"].to(features)
     if shape.shape[2:] != features.shape[2:]:
         mode = _MODES[features.ndim - 3]
         shape = F.interpolate(shape, features.shape[2:], mode=mode, align_corners=False)
@@ -90,7 +97,7 @@ def modulate_features(
 
     def filtered(values: Tensor, name: str) -> Tensor:
         convolve = _CONVOLUTIONS[features.ndim - 3]
-        return convolve(values, prompts[name], padding=1, groups=width).flatten(2)
+        return convolve(values, prompts[name].to(features), padding=1, groups=width).flatten(2)
 
     query, key, value = (
         filtered(features, "query"),

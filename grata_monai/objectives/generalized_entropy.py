@@ -17,6 +17,7 @@ from grata_monai.functional.entropy import (
     generalized_entropy,
     spread_temperature,
 )
+from grata_monai.functional.precision import at_least_single
 from grata_monai.objectives.base import Objective
 
 GemClasses = Literal["nested3", "channel", "binary"]
@@ -64,7 +65,7 @@ class GeneralizedEntropy(Objective):
 
     def __call__(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return the mean over images, pixels and, if apart, channels; nothing is drawn."""
-        logits = network(images)
+        logits = at_least_single(network(images))
         if self.classes == "binary":
             return binary_entropy(logits).mean()
         if self.classes == "channel":

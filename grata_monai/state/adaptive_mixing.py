@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,6 +61,10 @@ class AdaptiveMixing(StatisticsPolicy):
 
     def reset(self) -> None:
         """Drop the constants."""
+        self.forget()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Drop the constants, which belong to one image and are no memory."""
         self.forget()
 
     def normalize(self, name: str, layer: _BatchNorm, activations: Tensor) -> Tensor:

@@ -190,8 +190,11 @@ def source_statistics(layer: _BatchNorm) -> Statistics:
 
 def normalize_with_constants(layer: _BatchNorm, activations: Tensor, at: Statistics) -> Tensor:
     """Return a layer's output with given statistics, as in evaluation mode."""
+    mean, variance = at
+    if layer.weight is not None:  # torch wants all of a layer's own to be of one kind
+        mean, variance = mean.to(layer.weight.dtype), variance.to(layer.weight.dtype)
     return F.batch_norm(
-        activations, at.mean, at.variance, layer.weight, layer.bias, False, 0.0, layer.eps
+        activations, mean, variance, layer.weight, layer.bias, False, 0.0, layer.eps
     )
 
 

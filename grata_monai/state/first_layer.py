@@ -46,7 +46,8 @@ class FirstLayer:
 
     Args:
         network: Network that begins with batch normalization with running statistics, or with a
-            convolution and such a one behind it.
+            convolution and such a one behind it. What its weights are now is the source; later
+            changes of them do not matter.
 
     Raises:
         ValueError: If it begins otherwise.
@@ -64,8 +65,11 @@ class FirstLayer:
             )
         self.convolution = convolution
         self.norm = norm
+        if convolution is not None:  # a copy, for methods that move more than scale and shift
+            self.weight = convolution.weight.detach().clone()
+            self.bias = None if convolution.bias is None else convolution.bias.detach().clone()
 
-    def fit(self, image: Tensor, *, ridge: float = 0.1, spread: float = 1.0) -> ColorChange:
+    def fit(self, image: Tensor, *, ridge: float = 0.02, spread: float = 1.0) -> ColorChange:
         r"""Return the change of an image's channels that suits the source best.
 
         .. math::
@@ -82,8 +86,8 @@ class FirstLayer:
         responses, ones, covariance = (t.double().cpu().numpy() for t in self._responses(image))
         source = source_statistics(self.norm)
         mean = source.mean.double().cpu().numpy()
-        if self.convolution is not None and self.convolution.bias is not None:
-            mean = mean - self.convolution.bias.detach().double().cpu().numpy()
+        if self.convolution is not None and self.bias is not None:
+            mean = mean - self.bias.double().cpu().numpy()
         deviation = np.sqrt(source.variance.double().cpu().numpy() + self.norm.eps)
         channels, weight = responses.shape[1], 1.0 / np.sqrt(len(mean))
 
@@ -127,7 +131,7 @@ class FirstLayer:
             unit[channel] = 1.0
             return unit * alone[0].flatten(1)
         layer = self.convolution
-        weight = layer.weight[:, channel : channel + 1].to(image)
+        weight = self.weight[:, channel : channel + 1].to(image)
         convolve = _CONVOLUTIONS[image.ndim - 2]
         response: Tensor = convolve(
             alone, weight, None, layer.stride, layer.padding, layer.dilation
@@ -138,4 +142,5 @@ class FirstLayer:
 def _fits(convolution: nn.Module | None, norm: _BatchNorm) -> bool:
     if not isinstance(convolution, _ConvNd):
         return convolution is None
-    return convolution.groups == 1 and convolution.out_channels == norm.num_features
+    plain = convolution.groups == 1 and not convolution.transposed
+    return plain and convolution.out_channels == norm.num_features

@@ -53,8 +53,8 @@ class PromptMemory:
         nearest = similarity.topk(self.neighbours)
         weights = torch.softmax(nearest.values / self.temperature, dim=0)
         values = torch.stack(list(self._values))[nearest.indices]
-        mean: Tensor = torch.tensordot(weights.to(values.dtype), values, dims=1)
-        return mean
+        weights = weights.to(values.dtype).view(-1, *[1] * (values.ndim - 1))
+        return (weights * values).sum(dim=0)  # a product of matrices might be half precise
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies of all entries, oldest first."""

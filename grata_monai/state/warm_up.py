@@ -11,13 +11,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from grata_monai._checks import check_number
 from grata_monai.functional import bn_statistics
 from grata_monai.functional.bn_statistics import Statistics
-from grata_monai.state.bn_policies import StatisticsPolicy, source_statistics
+from grata_monai.state.bn_policies import (
+    StatisticsPolicy,
+    normalize_with_constants,
+    source_statistics,
+)
 
 _SMALLEST_VARIANCE = 1e-12
 """Below it a deviation has no gradient; the square root's would be infinite at 0."""
@@ -92,9 +95,7 @@ class WarmUpStatistics(StatisticsPolicy):
         mixed = bn_statistics.mix(source_statistics(layer), constant, 1.0 - self.current_share)
         if self._distances is not None:
             self._distances.append(_distance(mixed, current))
-        return F.batch_norm(
-            activations, mixed.mean, mixed.variance, layer.weight, layer.bias, False, 0.0, layer.eps
-        )
+        return normalize_with_constants(layer, activations, mixed)
 
     def reset(self) -> None:
         """Forget how many images were seen."""

@@ -7,7 +7,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from grata_monai.adapters import ADAPTERS, Adapter, GraTa, Tent, build_adapter
+from grata_monai.adapters import (
+    ADAPTERS,
+    Adapter,
+    GraTa,
+    Source,
+    StatisticsChoice,
+    Tent,
+    build_adapter,
+)
 from grata_monai.adapters.checks import CHECKS
 from grata_monai.state import MovingAverageStatistics
 
@@ -35,6 +43,10 @@ VARIANTS = {name: build_adapter(name, **FEWER_VIEWS.get(name, {})) for name in A
     ),
     "grata without auxiliary": GraTa(auxiliary=None, beta=0.1),
     "moving average": MovingAverage(),
+    "statistics_choice with grata": StatisticsChoice(adapter=GraTa(beta=0.1)),
+    "statistics_choice given colors": StatisticsChoice(
+        adapter=Source(), source_mean=(0.6, 0.4, 0.2), source_std=(0.1, 0.2, 0.3)
+    ),
     "tent before update": Tent(predict="before_update", beta=0.1),
 }
 

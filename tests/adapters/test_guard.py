@@ -10,7 +10,7 @@ import json
 import pytest
 import torch
 
-from grata_monai.adapters import Adapter, GraTa, Guard, Tent, build_adapter
+from grata_monai.adapters import Adapter, DomainAdaptor, GraTa, Guard, Tent, build_adapter
 from grata_monai.adapters.checks import CHECKS, tiny_images, tiny_network
 from grata_monai.bundle import make_adapter
 from grata_monai.objectives import Objective
@@ -289,6 +289,20 @@ def test_bad_settings(settings):
     (name,) = settings
     with pytest.raises(ValueError, match=f"'{name}' parameter of Guard"):
         Guard(adapter=Tent(), **settings)
+
+
+def test_the_constants_of_one_image_do_not_judge_the_next():
+    images = tiny_images(2)
+    method = DomainAdaptor(life_cycle="per_dataset", beta=0.0)
+    with method.bound(tiny_network()) as free:
+        for image in images:
+            expected = free.adapt(image)
+    with Guard(adapter=method, tolerance=0.0, max_change=0.0).bound(tiny_network()) as adapter:
+        for image in images:  # without a step nothing changes, so nothing may be refused
+            found = adapter.adapt(image)
+            assert adapter.trace_["accepted"] == 1.0
+            assert adapter.trace_["objective_before"] == adapter.trace_["objective_after"]
+    assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from grata_monai.functional import balanced_entropy, mean_entropy, min_max, mixture_logits
+from grata_monai.functional.ensembles import inverse_weights, power_weights
 
 
 def entropy_of(logit):
@@ -67,3 +68,31 @@ def test_mixture_is_finite_and_exact_far_out():
     assert found.tolist() == pytest.approx([500.0, -300.0 - math.log(2)])
     alone = mixture_logits(logits, torch.tensor([[1.0], [0.0]]))
     assert torch.equal(alone, logits[0])
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 2.0, 16.0])
+def test_weights_are_powers_that_sum_to_one(generator, power):
+    values = torch.rand(4, 2, 3, generator=generator, dtype=torch.float64)
+    for weights, exponent in ((power_weights, power), (inverse_weights, -power)):
+        raw = values.numpy() ** exponent
+        np.testing.assert_allclose(weights(values, power), raw / raw.sum(0), rtol=1e-9)
+
+
+def test_weights_of_nothing_are_equal_and_others_stay_apart():
+    values = torch.tensor([[0.0, 0.0, 0.0], [0.0, 3.0, 1e-20]])
+    expected = torch.tensor([[0.5, 0.0, 0.0], [0.5, 1.0, 1.0]])
+    assert torch.equal(power_weights(values, 16.0), expected)
+    assert torch.equal(power_weights(values, 0.0), torch.full((2, 3), 0.5))
+
+
+def test_inverse_weights_at_zero_and_beyond_all_numbers():
+    distances = torch.tensor([[0.0, torch.inf, 0.0, torch.nan], [2.0, 1.0, 0.0, 1.0]])
+    found = inverse_weights(distances, 2.0)
+    torch.testing.assert_close(found[0], torch.tensor([1.0, 0.5, 0.5, 0.5]))
+    torch.testing.assert_close(found.sum(0), torch.ones(4))
+
+
+def test_large_powers_neither_overflow_nor_vanish():
+    values = torch.tensor([1e-3, 1e-3, 9e-4])
+    torch.testing.assert_close(power_weights(values, 1e4), torch.tensor([0.5, 0.5, 0.0]))
+    torch.testing.assert_close(inverse_weights(1 / values, 1e4), torch.tensor([0.5, 0.5, 0.0]))

@@ -119,3 +119,12 @@ def test_gradients_reach_the_fresh_prompt():
     loss.backward()
     for name in ("decorator_out", "decorator_shift", "shape"):
         assert prompts[name].grad.abs().max() > 0, name
+
+
+def test_half_precise_images_and_features_have_single_precise_prompts():
+    images, features, _ = prompts_for((4, 6))
+    images, features = images.bfloat16(), features.bfloat16()
+    prompts = draw_prompts(images, features, torch.Generator().manual_seed(0), hidden=4)
+    assert {value.dtype for value in prompts.values()} == {torch.float32}
+    assert decorate_input(images, prompts).dtype is torch.bfloat16
+    assert modulate_features(features, prompts).dtype is torch.bfloat16

@@ -185,3 +185,11 @@ def test_two_policies_at_once_are_refused(network):
         apply_policy(network, SourceStatistics())
     handle.remove()
     apply_policy(network, SourceStatistics()).remove()
+
+
+def test_no_source_is_the_layer_s_own_training_mode_in_half_precision_too(generator):
+    layer = nn.BatchNorm2d(4)
+    images = (100.0 + torch.randn(1, 4, 16, 16, generator=generator)).bfloat16()
+    expected = layer.train()(images)
+    mixed = MixedStatistics(source_share=0.0).normalize("", layer, images)
+    torch.testing.assert_close(mixed, expected, rtol=0, atol=0.02)

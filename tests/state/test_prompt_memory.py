@@ -58,3 +58,13 @@ def test_copies_in_and_out():
 def test_bad_settings(settings):
     with pytest.raises(ValueError, match="parameter of PromptMemory"):
         PromptMemory(**settings)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_mixed_precision_leaves_prompts_as_they_are(dtype):
+    memory = PromptMemory(size=2, neighbours=2)
+    for value in (1.0001, 1.0003):
+        memory.push(torch.ones(3), torch.full((1, 2, 3), value))
+    with torch.autocast("cpu", dtype=dtype):
+        found = memory.read(torch.ones(3))
+    torch.testing.assert_close(found, torch.full((1, 2, 3), 1.0002), rtol=1e-6, atol=0)

@@ -16,6 +16,7 @@ from grata_monai.state import (
     bn_affine_parameters,
     displaced,
     evaluating,
+    replaced,
     select_parameters,
 )
 
@@ -93,6 +94,37 @@ def test_displaced_moves_and_comes_back_bit_for_bit():
     with pytest.raises(KeyError, match="deliberate"):
         fail()
     assert torch.equal(parameter.detach(), original)
+
+
+def test_replaced_puts_values_in_and_gives_the_own_back_bit_for_bit():
+    parameters = [nn.Parameter(torch.tensor([1.0, 1e-8])), nn.Parameter(torch.tensor(3.3))]
+    originals = [parameter.detach().clone() for parameter in parameters]
+    values = [torch.tensor([7.0, torch.nan]), torch.tensor(-1.0)]
+    kept = [value.clone() for value in values]
+    objects = list(map(id, parameters))
+    with replaced(parameters, values):
+        assert parameters[0][0] == 7.0
+        assert parameters[0][1].isnan()
+        assert parameters[1] == -1.0
+        with torch.no_grad():
+            parameters[1].add_(5)
+    assert all(map(torch.equal, parameters, originals))
+    assert list(map(id, parameters)) == objects
+    torch.testing.assert_close(values, kept, rtol=0, atol=0, equal_nan=True)
+
+
+def test_replaced_gives_back_after_an_exception_and_if_values_are_missing():
+    parameters = [nn.Parameter(torch.tensor(1.0)), nn.Parameter(torch.tensor(2.0))]
+
+    def fail(values):
+        with replaced(parameters, values):
+            raise KeyError("deliberate")
+
+    with pytest.raises(KeyError, match="deliberate"):
+        fail([torch.tensor(3.0), torch.tensor(4.0)])
+    with pytest.raises(ValueError, match="shorter"):
+        fail([torch.tensor(3.0)])
+    assert [parameter.item() for parameter in parameters] == [1.0, 2.0]
 
 
 def test_first_adam_step_has_the_length_of_the_learning_rate():

@@ -32,7 +32,8 @@ def colors(source: Path, domain: str | None, size: int, roi_size: int, out: Path
     as --method_options, in a benchmark grid as options.
     """
     from grata_monai._files import atomic_path
-    from grata_monai.data import domain_colors, fundus_datalist, usable_items
+    from grata_monai.data import fundus_datalist, usable_items
+    from grata_monai.preparation.colors import domain_colors
 
     usable, reasons = usable_items(fundus_datalist(source, domain=domain, check=False))
     found = domain_colors(usable, image_size=size, roi_size=roi_size, progress=True)

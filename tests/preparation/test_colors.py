@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from grata_monai.cli.main import main
-from grata_monai.data import domain_colors
+from grata_monai.preparation.colors import domain_colors
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from grata_monai.data._datalist_csv import FundusItem
+from grata_monai.data import FundusItem
 from grata_monai.transforms import fundus_preprocessing
 
 
