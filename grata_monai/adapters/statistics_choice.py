@@ -62,7 +62,7 @@ class StatisticsChoice(WrappingAdapter):
 
     What to expect: it repairs differences of color, brightness and contrast between cameras, and
     falls back on image statistics where the source's predictions fall to pieces. Within one camera
-    it may cost some tenths of a point. P is a prior that suits disc and cup and other compact
+    it may cost about a point of Dice. P is a prior that suits disc and cup and other compact
     structures; for vessels or several lesions set ``trust`` to 0. All constants were chosen on
     one pair of real domains, changed copies of it, and synthetic domains (see the bundle's
     documentation): they are no law. Costs five predictions with the default settings.
