@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -123,11 +124,14 @@ def run_cell(task: CellTask, *, on_image: Callable[[], None] = lambda: None) -> 
 def fail_cell(task: CellTask, error: str) -> CellOutcome:
     """Write down that a cell failed, and return that; what it has of rows and state stays.
 
+    Where the folder cannot be written (a full disk) the outcome alone says so.
+
     Args:
         task: The cell.
         error: Why, in one line.
     """
-    _write_status(task, "failed", error=error)
+    with suppress(OSError):
+        _write_status(task, "failed", error=error)
     return CellOutcome(task.cell.id, "failed", images_done(task.folder), error=error)
 
 

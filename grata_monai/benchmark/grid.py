@@ -5,12 +5,19 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from grata_monai._checks import check_choice, check_number
+from grata_monai._checks import check_choice, check_flag, check_number
+from grata_monai.benchmark.names import (
+    check_different,
+    check_names,
+    check_options,
+    check_sources,
+    file_name,
+    shortened,
+)
 
 Protocol = Literal["grata", "vptta", "mixed", "episodic"]
 PROTOCOLS: dict[str, str] = {
@@ -22,7 +29,7 @@ PROTOCOLS: dict[str, str] = {
 """The protocols and what each means."""
 JOINT_PROTOCOLS = ("vptta", "mixed")
 """Protocols whose stream goes through all targets."""
-_LONGEST_ID = 160
+_LONGEST_LABEL = 160
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,12 @@ class Method:
     method: str
     options: Mapping[str, Any] = field(default_factory=dict)
     rate_from: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check what a hand-written file may hold instead."""
+        check_names("Method", "name", [self.name])
+        check_names("Method", "method", [self.method])
+        check_options(self.name, self.options)
 
 
 @dataclass(frozen=True)
@@ -107,10 +120,16 @@ class Grid:
 
     def __post_init__(self) -> None:
         """Check names and numbers."""
+        check_names("Grid", "protocols", self.protocols)
+        check_names("Grid", "targets", self.targets)
+        check_sources(self.sources)
+        check_flag("Grid", "diagnostics", self.diagnostics)
+        if not isinstance(self.seeds, tuple):
+            raise ValueError(f"The 'seeds' parameter of Grid must be a list. Got {self.seeds!r}.")
         for protocol in self.protocols:
             check_choice("Grid", "protocols", protocol, PROTOCOLS)
         for seed in self.seeds:
-            check_number("Grid", "seeds", seed, minimum=0, integer=True)
+            check_number("Grid", "seeds", seed, minimum=0, maximum=2**63 - 1, integer=True)
         check_number("Grid", "rounds", self.rounds, minimum=1, integer=True)
         check_number("Grid", "image_size", self.image_size, minimum=1, integer=True)
         check_number("Grid", "roi_size", self.roi_size, minimum=1, integer=True)
@@ -124,7 +143,7 @@ class Grid:
             "targets": self.targets,
         }
         for what, names in lists.items():
-            _check_different(what, [str(name) for name in names])
+            check_different(what, [str(name) for name in names])
         if not self.methods:
             raise ValueError("The 'methods' parameter of Grid must name at least one method.")
         for method in self.methods:
@@ -209,31 +228,10 @@ def make_cell(protocol: str, source: str, targets: Sequence[str], method: str, s
     """
     stream = "+".join(targets)
     label = file_name(stream)
-    if len(label) > _LONGEST_ID:
+    if len(label) > _LONGEST_LABEL:
         label = f"{len(targets)}_targets_{hashlib.sha256(stream.encode()).hexdigest()[:8]}"
     parts = (protocol, file_name(source), label, file_name(method), f"s{seed}")
-    return Cell("__".join(parts), source, stream, tuple(targets), method, seed, protocol)
-
-
-def file_name(name: str) -> str:
-    """Return a name with everything that not every file system takes replaced by "_".
-
-    Example:
-        >>> file_name("ent / θ - ∇con")
-        'ent_-_con'
-    """
-    return re.sub(r"[^A-Za-z0-9.+()-]+", "_", name).strip("_.") or "_"
-
-
-def _check_different(what: str, names: list[str]) -> None:
-    """Check that names differ, also as file names on systems that ignore upper and lower case."""
-    seen: dict[str, str] = {}
-    for name in names:
-        other = seen.setdefault(file_name(name).casefold(), name)
-        if other is not name:
-            raise ValueError(
-                f"The {what!r} of Grid must differ, also as file names. Got {other!r} and {name!r}."
-            )
+    return Cell(shortened("__".join(parts)), source, stream, tuple(targets), method, seed, protocol)
 
 
 def _frozen(value: Any) -> Any:

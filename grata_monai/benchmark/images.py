@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from grata_monai.adapters import Adapter
@@ -25,6 +26,10 @@ from grata_monai.imaging import write_png
 from grata_monai.transforms import fundus_preprocessing, label_map
 
 _logger = logging.getLogger(__name__)
+
+
+class _KeepingError(RuntimeError):
+    """The run's folder cannot be written; the cause says why."""
 
 
 class ImageWorker:
@@ -68,10 +73,16 @@ class ImageWorker:
     def run(self, image: StreamImage, *, number: int, position: int) -> Row:
         """Return the row of an image; if something fails, a row that says what.
 
+        That the folder cannot be written is no fault of the image and no row, so that it is tried
+        again.
+
         Args:
             image: The image.
             number: Its round.
             position: Its place in the stream.
+
+        Raises:
+            RuntimeError: If the run's folder cannot be written.
         """
         row = self._empty_row(image, number, position)
         try:
@@ -89,6 +100,8 @@ class ImageWorker:
             row |= scores.values
             if self.pictures:
                 self._keep_prediction(image, scores.mask, number, row)
+        except _KeepingError:
+            raise
         except Exception as error:
             row["error"] = one_line(error)
         return row
@@ -148,14 +161,20 @@ class ImageWorker:
         }
         for column, (name, array) in files.items():
             if not (self.run_folder / name).exists():
-                write_png(np.ascontiguousarray(array), self.run_folder / name)
+                self._write(np.ascontiguousarray(array), name)
             row[column] = name
 
     def _keep_prediction(self, image: StreamImage, mask: Tensor, number: int, row: Row) -> None:
         suffix = "" if number == 1 else f"__round{number}"
         folder = f"cells/{self.cell.id}/predictions/{image.domain}"
         row["prediction"] = f"{folder}/{image.stem}{suffix}.png"
-        write_png(label_map(mask), self.run_folder / row["prediction"])
+        self._write(label_map(mask), row["prediction"])
+
+    def _write(self, array: NDArray[np.uint8], name: str) -> None:
+        try:
+            write_png(array, self.run_folder / name)
+        except OSError as error:
+            raise _KeepingError(name) from error
 
 
 def _tensor(image: Tensor) -> Tensor:

@@ -55,7 +55,9 @@ def requested_grid(
         if key in found:
             found[key] = tuple(dict.fromkeys(found[key]))
     if sources:
-        found["sources"] = {name: str(weights) for name, weights in sources.items()}
+        found["sources"] = {
+            name: str(Path(weights).expanduser()) for name, weights in sources.items()
+        }
     found["targets"] = tuple(targets) or base.targets or _all_domains(dataset_dir)
     return replace(base, methods=kept, **found)
 
@@ -79,7 +81,10 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
         grid = Grid.from_dict(content)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{file}: {error}") from error
-    sources = {name: str(file.parent / weights) for name, weights in grid.sources.items()}
+    sources = {
+        name: str(file.parent / Path(weights).expanduser())
+        for name, weights in grid.sources.items()
+    }
     return replace(grid, sources=sources)
 
 

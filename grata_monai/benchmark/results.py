@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -87,8 +88,9 @@ def source_means(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the mean scores of each source, method and seed, as the protocol takes them.
 
     Protocols with a stream per target: the mean over the targets of the means over their images
-    (macro), with ``stream`` "all". Protocols with one stream through all targets: the mean over its
-    images (micro).
+    (macro), with ``stream`` "all"; NaN unless every target that the source has rows of has a value,
+    because means over different targets cannot be compared. Protocols with one stream through all
+    targets: the mean over its images (micro).
 
     Args:
         rows: What ``read_rows`` returns.
@@ -103,8 +105,14 @@ def source_means(rows: pd.DataFrame) -> pd.DataFrame:
     if not joint.all():
         means = target_means(rows[~joint]).assign(stream=ALL_TARGETS)
         counts = ["images", "failed_images"]
-        how = {**dict.fromkeys(SCORES, "mean"), **dict.fromkeys(counts, "sum")}
-        parts.append(means.groupby(_CELL, sort=False, as_index=False).agg(how))
+        how: dict[str, Any] = dict.fromkeys(SCORES, _mean_of_all)
+        how |= dict.fromkeys(counts, "sum")
+        groups = means.groupby(_CELL, sort=False, as_index=False)
+        macro = groups.agg({**how, "target": "nunique"})
+        most = means.groupby(["protocol", "source"])["target"].nunique()
+        pairs = pd.MultiIndex.from_frame(macro[["protocol", "source"]])
+        macro.loc[macro["target"] < most.reindex(pairs).to_numpy(), list(SCORES)] = math.nan
+        parts.append(macro.drop(columns="target"))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -119,7 +127,8 @@ def with_average(means: pd.DataFrame) -> pd.DataFrame:
     keys = ["protocol", "_stream", "round", "method", "seed"]
     sources = means.groupby("protocol")["source"].nunique()
     counts = ["images", "failed_images"]
-    how = {**dict.fromkeys(SCORES, "mean"), **dict.fromkeys(counts, "sum"), "source": "nunique"}
+    how: dict[str, Any] = dict.fromkeys(SCORES, _mean_of_all)
+    how |= {**dict.fromkeys(counts, "sum"), "source": "nunique"}
     average = means.groupby(keys, sort=False, as_index=False).agg(how)
     whole = average["source"] == average["protocol"].map(sources)
     average = average[whole].rename(columns={"_stream": "stream"}).assign(source=AVERAGE)
@@ -151,6 +160,11 @@ def _means(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     counts = ["images", "failed_images"]
     how = {**dict.fromkeys(SCORES, "mean"), **dict.fromkeys(counts, "sum")}
     return rows.groupby(list(keys), sort=False, as_index=False).agg(how)
+
+
+def _mean_of_all(values: pd.Series[float]) -> float:
+    """Return the mean, NaN if one of them is."""
+    return float(values.mean(skipna=False))
 
 
 def _number(text: str) -> float:

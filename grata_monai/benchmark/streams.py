@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from grata_monai.benchmark.grid import JOINT_PROTOCOLS, Cell
+from grata_monai.benchmark.names import shortened
 from grata_monai.data import FundusItem, fundus_datalist, has_labels, usable_items
 
 
@@ -118,7 +119,10 @@ def _relative(path: str, root: Path) -> str:
 
 
 def _stems(names: Sequence[str]) -> list[str]:
-    """Return the file names without extension, with their folders where they would repeat."""
+    """Return the file names without extension, with their folders where they would repeat.
+
+    Names that are too long for a file of results are cut.
+    """
     short = [Path(name).stem for name in names]
     counts = Counter(stem.casefold() for stem in short)
     long = [Path(name).with_suffix("").as_posix().replace("/", "__") for name in names]
@@ -132,4 +136,4 @@ def _stems(names: Sequence[str]) -> list[str]:
             f"Images called {repeated[0]} differ in nothing but extension or case, or are listed "
             "twice; their results would overwrite each other. Rename all but one."
         )
-    return chosen
+    return [shortened(stem) for stem in chosen]

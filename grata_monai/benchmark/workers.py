@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -121,10 +124,27 @@ def _died(worker: _Worker) -> CellOutcome:
 def _work(connection: Connection, threads: int) -> None:
     """Run cells until the other end of the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
+
+    def tell() -> None:
+        with suppress(OSError):  # nobody listens any more; this process is about to be ended
+            connection.send(None)
+
     try:
         while True:
             task = connection.recv()
-            connection.send(run_cell(task, on_image=lambda: connection.send(None)))
+            connection.send(run_cell(task, on_image=tell))
     except (EOFError, OSError):  # the main process is gone or wants no more
         return
+
+
+def _end_with_parent() -> None:
+    """End this process at once when the main process dies, so that the next run is alone.
+
+    Files are written all or not at all, so nothing is half done.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -49,13 +49,14 @@ def outlines(region: npt.NDArray[np.bool_], *, tolerance: float = TOLERANCE) -> 
         (array([2., 2.]), array([6., 6.]))
     """
     padded = np.pad(region, 1).astype(float)
+    # crumbs are dropped first: a noisy mask has hundreds, and each would take time to simplify
+    contours = sorted(find_contours(padded, 0.5), key=_length, reverse=True)[:MOST_PARTS]
     found = []
-    for contour in find_contours(padded, 0.5):
+    for contour in contours:
         simple = approximate_polygon(contour, tolerance * region.shape[1])
         points = (simple if len(simple) > 3 else contour)[:, ::-1] - 0.5
         found.append(np.asarray(points, dtype=np.float64))
-    found.sort(key=_length, reverse=True)
-    return found[:MOST_PARTS]
+    return sorted(found, key=_length, reverse=True)
 
 
 def svg_path(region: npt.NDArray[np.bool_]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from grata_monai._files import atomic_path
-from grata_monai.benchmark.grid import file_name
+from grata_monai.benchmark.names import file_name
 from grata_monai.report.table import Cell, Column, Table
 
 _LATEX = {

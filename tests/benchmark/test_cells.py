@@ -15,6 +15,7 @@ from PIL import Image
 
 from grata_monai.adapters import ADAPTERS, Tent, build_adapter
 from grata_monai.adapters.check_tools import tiny_network
+from grata_monai.benchmark import cells, images
 from grata_monai.benchmark.cells import run_cell
 from grata_monai.benchmark.grid import Method
 from grata_monai.benchmark.methods import build_method
@@ -210,6 +211,23 @@ def test_a_file_that_is_gone_is_an_error_of_its_image(task_of):
     outcome = run_cell(replace(task, stream=[task.stream[0], (number, gone), *task.stream[2:]]))
     assert (outcome.images, outcome.failed_images) == (7, 1)
     assert "gone.png" in rows_of(task)[1]["error"]
+
+
+def test_a_folder_that_cannot_be_written_fails_the_cell_and_not_its_images(task_of, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    expected = task_of("tent", pictures=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "write_png", full)
+        outcome = run_cell(expected)
+    assert (outcome.status, outcome.images) == ("failed", 0)
+    assert "No space left" in outcome.error
+    with monkeypatch.context() as patch:
+        patch.setattr(cells, "write_json", full)
+        assert "No space left" in run_cell(expected).error
+    again = run_cell(expected)
+    assert (again.status, again.images, again.failed_images) == ("complete", 7, 0)
 
 
 def test_a_method_that_does_not_fit_the_source_fails_as_a_cell(task_of):

@@ -9,7 +9,8 @@ import re
 
 import pytest
 
-from grata_monai.benchmark.grid import PROTOCOLS, Grid, Method, file_name, make_cell
+from grata_monai.benchmark.grid import PROTOCOLS, Grid, Method, make_cell
+from grata_monai.benchmark.names import file_name, shortened
 from grata_monai.benchmark.presets import OBJECTIVES, PRESETS, preset
 
 SOURCE, TENT = Method("No Adapt", "source"), Method("TENT", "tent")
@@ -52,6 +53,12 @@ def test_ids_are_file_names():
     assert long.id != other.id
 
 
+def test_names_that_are_too_long_are_cut_and_stay_different():
+    ids = [make_cell("grata", "S" * 150, ["T"], "m" * 300 + end, 0).id for end in "ab"]
+    assert ids[0] != ids[1]
+    assert all(len(name.encode()) <= 200 for name in (*ids, shortened("目" * 100)))
+
+
 def test_json_round_trip():
     control = Method("control", "grata", {"mapping": "constant"}, "TENT")
     grid = grid_of(methods=(TENT, control), seeds=(0, 2), protocols=("episodic",), limit=7)
@@ -69,6 +76,15 @@ def test_json_round_trip():
         ({"limit": 0}, "'limit' parameter of Grid"),
         ({"protocols": ("vpta",)}, "did you mean 'vptta'"),
         ({"methods": (Method("x", "grata", {}, "TENT"),)}, "takes its learning rate from 'TENT'"),
+        ({"seeds": (2**63,)}, "'seeds' parameter of Grid"),
+        ({"seeds": 3}, "'seeds' parameter of Grid must be a list"),
+        ({"protocols": "grata"}, "'protocols' parameter of Grid must hold"),
+        ({"targets": "REFUGE"}, "'targets' parameter of Grid must hold"),
+        ({"targets": (1,)}, "'targets' parameter of Grid must hold"),
+        ({"sources": ("A",)}, "'sources' parameter of Grid must be an object"),
+        ({"sources": {"A": None}}, "'sources' parameter of Grid must be an object"),
+        ({"sources": {"": "a.pt"}}, "'sources' parameter of Grid must hold"),
+        ({"diagnostics": "no"}, "'diagnostics' parameter of Grid"),
     ],
 )
 def test_refusals(settings, message):
@@ -82,6 +98,12 @@ def test_refusals(settings, message):
         ({"methods": [{"name": "x", "method": "tent", "beta": 1}]}, "unexpected keyword"),
         ({"methods": "tent"}, "must be a list"),
         ({"methods": [], "seed": 1}, "did you mean 'seeds'"),
+        ({"methods": [{"name": 3, "method": "tent"}]}, "'name' parameter of Method"),
+        ({"methods": [{"name": "", "method": "tent"}]}, "'name' parameter of Method"),
+        ({"methods": [{"name": "x", "method": ["tent"]}]}, "'method' parameter of Method"),
+        ({"methods": [{"name": "x", "method": "tent", "options": [1]}]}, "must be an object"),
+        ({"methods": [{"name": "x", "method": "tent", "options": None}]}, "must be an object"),
+        ({"methods": [{"name": "x", "method": "tent", "options": {"seed": 1}}]}, "of the grid"),
     ],
 )
 def test_wrong_files(data, message):

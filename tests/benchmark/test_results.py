@@ -119,6 +119,29 @@ def test_no_average_where_a_source_is_missing(table_of):
     assert set(found.loc[found["source"] == "average", "method"]) == {"m"}
 
 
+def test_no_mean_over_fewer_targets_than_others_have(table_of):
+    entries = [
+        {"image": "a", "target": target, "dice": dice, "method": method}
+        for target, method, dice in (("T1", "m", 90.0), ("T2", "m", 10.0), ("T1", "n", 90.0))
+    ]
+    entries.append({"image": "a", "target": "T1", "dice": 90.0, "method": "k"})
+    entries.append({"image": "a", "target": "T2", "dice": math.nan, "method": "k", "error": "x"})
+    means = source_means(table_of(entries))
+    assert value(means, method="m") == 50.0
+    assert math.isnan(value(means, method="n"))
+    assert math.isnan(value(means, method="k"))
+    assert value(means, "failed_images", method="k") == 1
+
+
+def test_no_average_where_a_source_has_no_value(table_of):
+    entries = [
+        {"image": "a", "dice": dice, "method": "m", "source": source}
+        for source, dice in (("A", 90.0), ("B", math.nan))
+    ]
+    found = with_average(source_means(table_of(entries)))
+    assert math.isnan(value(found, source="average"))
+
+
 def test_a_folder_that_is_no_run(tmp_path):
     with pytest.raises(ValueError, match="no run of the benchmark"):
         read_rows(tmp_path)

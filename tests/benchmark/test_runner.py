@@ -9,6 +9,9 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
+import threading
+import time
 from dataclasses import replace
 
 import pandas as pd
@@ -212,6 +215,37 @@ def test_progress_of_a_run_that_has_not_come_to_a_cell(plan_of, tmp_path):
     ]
     with pytest.raises(ValueError, match="has no rows yet"):
         read_rows(tmp_path)
+
+
+def _parent_of_a_child(connection):
+    context = multiprocessing.get_context("fork")
+    # the child keeps both ends of this pipe open, so that its end says nothing
+    held = context.Pipe()
+    child = context.Process(target=_wait_as_worker, args=(connection, held))
+    child.start()
+    time.sleep(60)
+
+
+def _wait_as_worker(connection, held):
+    threading.Thread(target=workers._end_with_parent, daemon=True).start()
+    connection.send(os.getpid())
+    held[0].poll(60)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+def test_a_worker_ends_with_the_main_process():
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    parent = context.Process(target=_parent_of_a_child, args=(theirs,))
+    parent.start()
+    theirs.close()
+    worker = ours.recv()
+    os.kill(worker, 0)
+    parent.kill()
+    parent.join()
+    assert ours.poll(30)
+    with pytest.raises(EOFError):  # the worker held the last copy of the other end
+        ours.recv()
 
 
 @pytest.mark.slow

@@ -152,6 +152,7 @@ def test_a_failure_ends_with_code_1_and_its_reason(benchmark, tmp_path):
     [
         (["--methods", "GraTa2"], 1, "did you mean 'GraTa'"),
         (["--protocol", "gratta"], 1, "did you mean 'grata'"),
+        (["--methods", ","], 2, "names nothing"),
         (["--source", "weights.pt"], 2, "must be NAME=FILE"),
         (["--source", "Synthetic_A=x.pt"], 2, "names 'Synthetic_A' twice"),
         (["--target", "Synthetic_A"], 1, "nothing to run"),

@@ -86,3 +86,19 @@ def test_label_maps_are_read_as_they_are(tmp_path):
     labels = np.array([[0, 1], [2, 0]], dtype=np.uint8)
     Image.fromarray(labels).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read_labels(tmp_path / "a.png"), labels)
+
+
+def test_crumbs_are_dropped_before_they_take_time(monkeypatch):
+    simplified = []
+
+    def count(contour, tolerance):
+        simplified.append(contour)
+        return contour
+
+    monkeypatch.setattr("grata_monai.report.outlines.approximate_polygon", count)
+    region = np.zeros((64, 64), bool)
+    region[1::4, 1::4] = True
+    region[40:60, 40:60] = True
+    found = outlines(region)
+    assert len(found) == len(simplified) == MOST_PARTS
+    assert np.ptp(found[0], axis=0).tolist() == [20.0, 20.0]

@@ -59,7 +59,12 @@ def _pairs(
 def _names(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (value or "").split(",") if name.strip())
+    if value is None:
+        return ()
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    if not names:
+        raise click.BadParameter("names nothing; leave the option out for all.")
+    return names
 
 
 _OWN = ("output", "jobs", "pictures", "write_grid")

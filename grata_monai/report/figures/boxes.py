@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 
-from grata_monai.benchmark.grid import file_name
+from grata_monai.benchmark.names import file_name
 from grata_monai.report.figures.canvas import Drawn, Line, axes_grid, new_canvas, plain, save
 from grata_monai.report.run import Run
 

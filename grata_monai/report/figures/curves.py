@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from grata_monai.benchmark.grid import file_name
+from grata_monai.benchmark.names import file_name
 from grata_monai.report.figures.canvas import (
     Drawn,
     Line,

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from grata_monai.benchmark.grid import file_name
+from grata_monai.benchmark.names import file_name
 from grata_monai.report.figures.canvas import Drawn, axes_grid, new_canvas, plain, save
 from grata_monai.report.run import Run
 
