@@ -6,13 +6,10 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-import torch
 from click.testing import CliRunner
 
 from grata_monai.cli.main import main
 from grata_monai.data import write_synthetic_domain
-from grata_monai.networks import source_network
-from grata_monai.training import save_source_weights
 
 SIZE = 64
 
@@ -22,14 +19,6 @@ def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fundus")
     write_synthetic_domain(folder, "Synthetic_A", images=2, size=SIZE, seed=0)
     return folder
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "model.pt"
-    save_source_weights(source_network(), path)
-    return path
 
 
 @pytest.fixture

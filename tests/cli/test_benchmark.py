@@ -10,15 +10,12 @@ from importlib import import_module
 
 import click
 import pytest
-import torch
 from click.testing import CliRunner
 
 from grata_monai.benchmark import PRESETS, read_rows
 from grata_monai.cli.benchmark import COMMANDS
 from grata_monai.cli.main import main
 from grata_monai.data import write_synthetic_domain
-from grata_monai.networks import source_network
-from grata_monai.training import save_source_weights
 
 SIZE = 64
 DOMAINS = ("Synthetic_A", "Synthetic_B")
@@ -30,14 +27,6 @@ def root(tmp_path_factory):
     for name in DOMAINS:
         write_synthetic_domain(folder, name, images=2, size=SIZE, seed=0)
     return folder
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "model.pt"
-    save_source_weights(source_network(), path)
-    return path
 
 
 @pytest.fixture
