@@ -1,9 +1,10 @@
 # Copyright (c) grata_monai authors
 # SPDX-License-Identifier: Apache-2.0
-"""Write files so that a reader sees the old content or the new one, never a half of it."""
+"""Files: written so that a reader sees the old content or the new one, and their checksums."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from contextlib import contextmanager
@@ -42,6 +43,19 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file, read in pieces.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _umask() -> int:

@@ -4,19 +4,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from grata_monai._checks import check_number
-from grata_monai.adapters.base import Adapter, LifeCycle, Predict
+from grata_monai.adapters.base import LifeCycle, Predict
+from grata_monai.adapters.gradient import GradientAdapter
 from grata_monai.functional.gradients import compute_gradients, gradient_norm
 from grata_monai.functional.marginal import bernoulli_entropy
 from grata_monai.functional.precision import at_least_single
 from grata_monai.state import (
     MixedStatistics,
-    SgdStepper,
     StatisticsPolicy,
     require_finite,
     select_parameters,
@@ -24,7 +22,7 @@ from grata_monai.state import (
 from grata_monai.transforms.random_view import DrawnView, RandomView
 
 
-class MEMO(Adapter):
+class MEMO(GradientAdapter):
     r"""One step of all parameters on the entropy of the marginal prediction over K random views.
 
     Views are flips, rotations and changes of style, put back before the mean, which is taken for
@@ -72,11 +70,9 @@ class MEMO(Adapter):
         predict: Predict = "after_update",
         seed: int = 0,
     ) -> None:
-        super().__init__(life_cycle=life_cycle, predict=predict, seed=seed)
-        check_number("MEMO", "beta", beta, minimum=0.0)
+        super().__init__(beta=beta, life_cycle=life_cycle, predict=predict, seed=seed)
         check_number("MEMO", "views", views, minimum=1, integer=True)
         check_number("MEMO", "prior_strength", prior_strength, minimum=0.0)
-        self.beta = beta
         self.views = views
         self.prior_strength = prior_strength
 
@@ -85,9 +81,6 @@ class MEMO(Adapter):
 
     def _parameters(self, network: nn.Module) -> dict[str, nn.Parameter]:
         return select_parameters(network, "all")
-
-    def _start(self) -> None:
-        self._stepper = SgdStepper(list(self._bound().parameters.values()))
 
     def _update(self, images: Tensor) -> dict[str, float]:
         views = [RandomView().draw(images, self._generator) for _ in range(self.views)]
@@ -124,9 +117,3 @@ class MEMO(Adapter):
             for sums, gradient in zip(total, compute_gradients(share, parameters), strict=True):
                 sums.add_(gradient)
         return total
-
-    def _method_state(self) -> dict[str, Any]:
-        return {"optimizer": self._stepper.state_dict()}
-
-    def _load_method_state(self, state: dict[str, Any]) -> None:
-        self._stepper.load_state_dict(state["optimizer"])

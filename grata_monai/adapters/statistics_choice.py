@@ -16,6 +16,7 @@ from grata_monai.adapters.base import Adapter, LifeCycle
 from grata_monai.adapters.wrapping import WrappingAdapter
 from grata_monai.functional.channels import ChannelStatistics, channel_statistics, match_channels
 from grata_monai.functional.ensembles import inverse_weights, mixture_logits, power_weights
+from grata_monai.functional.precision import at_least_single
 from grata_monai.functional.shapes import ellipse_likeness
 from grata_monai.state import MixedStatistics, SourceStatistics, apply_policy
 from grata_monai.state.first_layer import FirstLayer
@@ -165,7 +166,7 @@ class StatisticsChoice(WrappingAdapter):
             "method": super()._predict,
         }
         logits = torch.stack([predict[name](images) for name in self.candidates])
-        exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        exact = at_least_single(logits)
         likeness = torch.stack([ellipse_likeness(candidate > 0) for candidate in exact])
         weights = power_weights(likeness, self.trust)
         means = weights.flatten(1).mean(dim=1).tolist()
@@ -183,7 +184,7 @@ class StatisticsChoice(WrappingAdapter):
                     levels.append(binding.network(self._matched(images, strength)))
                 distances.append(measured.mean())
         logits = torch.stack(levels)
-        exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        exact = at_least_single(logits)
         weights = inverse_weights(torch.stack(distances), self.sharpness)
         return _mixed(exact, weights[..., None]).to(logits.dtype)
 

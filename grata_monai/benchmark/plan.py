@@ -16,11 +16,12 @@ import monai
 import torch
 
 import grata_monai
+from grata_monai._files import sha256_of
 from grata_monai.adapters import ADAPTERS
 from grata_monai.benchmark.cells import CellTask
 from grata_monai.benchmark.grid import Cell, Grid
 from grata_monai.benchmark.methods import build_method
-from grata_monai.benchmark.sources import needed_heads, sha256_of
+from grata_monai.benchmark.sources import needed_heads
 from grata_monai.benchmark.streams import Domain, StreamImage, read_domain, stream_of
 from grata_monai.networks import available_heads, read_weights
 
@@ -130,6 +131,8 @@ def make_plan(grid: Grid, dataset_dir: str | Path, *, device: str | None = None)
         )
     hashes = {}
     for name, weights in grid.sources.items():
+        if not Path(weights).is_file():
+            raise FileNotFoundError(f"There are no weights {weights}; give --source NAME=FILE.")
         hashes[name] = sha256_of(weights)
         read_weights(weights)
     wanted = {target for cell in grid.cells() for target in cell.targets}

@@ -4,9 +4,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -46,18 +44,3 @@ def needed_heads(adapter: Adapter) -> tuple[str, ...]:
         elif isinstance(value, Adapter):
             found.update(needed_heads(value))
     return tuple(name for name in HEAD_NAMES if name in found)
-
-
-def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file.
-
-    Raises:
-        FileNotFoundError: If there is none.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"There are no weights {path}; give --source NAME=FILE.")
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from grata_monai._files import sha256_of
 from grata_monai.preparation.findings import Finding
 from grata_monai.preparation.folder import PreparedFolder
 from grata_monai.preparation.parallel import parallel_map
 from grata_monai.preparation.problems import Problem
 from grata_monai.preparation.store import MANIFEST
-from grata_monai.preparation.work import sha256_of
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from grata_monai import __version__
-from grata_monai._files import atomic_path
+from grata_monai._files import atomic_path, sha256_of
 from grata_monai.preparation.problems import Problem
 from grata_monai.preparation.records import Record, roi_table
-from grata_monai.preparation.work import sha256_of
 
 MANIFEST, ROI_TABLE, PROBLEMS = "manifest.json", "roi.csv", "problems.csv"
 _JOURNAL, _LOCK = ".prepare.jsonl", ".prepare.lock"

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from grata_monai._files import sha256_of
 from grata_monai.imaging import ImageSource, exif_orientation, read_photograph, write_png
 from grata_monai.preparation.decoding import Mask, Notes, check_mask, fit_mask
 from grata_monai.preparation.problems import FileError, Problem
@@ -183,8 +183,3 @@ def _write_checked(pixels: npt.NDArray[Any], path: Path) -> str:
     """Write a PNG and return the checksum of the file."""
     write_png(pixels, path)
     return sha256_of(path)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
