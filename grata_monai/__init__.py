@@ -24,6 +24,7 @@ _PACKAGES = (
     "handlers",
     "imaging",
     "inferers",
+    "label",
     "localization",
     "metrics",
     "networks",

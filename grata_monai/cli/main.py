@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "weights": ("grata_monai.cli.weights:weights", "Import and inspect source models."),
     "benchmark": ("grata_monai.cli.benchmark:benchmark", "Compare methods, resumably."),
     "report": ("grata_monai.cli.report:report", "Tables, figures and a page from a benchmark."),
+    "label": ("grata_monai.cli.label:label", "Serve a model to annotators: MONAI Label."),
     "demo": ("grata_monai.cli.demo:demo", "The whole story on synthetic images, in minutes."),
 }
 

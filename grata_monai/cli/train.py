@@ -17,6 +17,13 @@ _PATH = click.Path(path_type=Path)
 @click.option("--output", required=True, type=_PATH, help="Folder; each domain gets its own in it.")
 @click.option("--epochs", type=int, default=200, show_default=True)
 @click.option("--size", type=int, default=512, show_default=True, help="Side of the images in px.")
+@click.option(
+    "--roi-size",
+    type=click.IntRange(min=1),
+    default=800,
+    show_default=True,
+    help="Side in px of the region around the disc, where DATA gives its center.",
+)
 @click.option("--batch-size", type=int, default=8, show_default=True)
 @click.option("--learning-rate", type=float, default=1e-3, show_default=True)
 @click.option("--heads", default="", help="Self-supervised heads to train too, comma-separated.")
@@ -36,6 +43,7 @@ def train(
     output: Path,
     epochs: int,
     size: int,
+    roi_size: int,
     batch_size: int,
     learning_rate: float,
     heads: str,
@@ -65,6 +73,7 @@ def train(
             output_dir=folder,
             epochs=epochs,
             image_size=size,
+            roi_size=roi_size,
             batch_size=batch_size,
             learning_rate=learning_rate,
             heads=[head.strip() for head in heads.split(",") if head.strip()],

@@ -124,7 +124,7 @@ class SaveSegmentationd(MapTransform):
         if "png" in paths:
             write_png(_ENCODERS[self.encoding](prediction), paths["png"], compress_level=1)
         if "nifti" in paths:
-            _write_nifti(labels, paths["nifti"])
+            write_nifti_labels(labels, paths["nifti"])
         if "overlay" in paths:
             truth = None if mask is None else _read_truth(mask)
             overlay = draw_overlay(photograph, labels, truth)
@@ -155,6 +155,24 @@ class SaveSegmentationd(MapTransform):
         return paths
 
 
+def write_nifti_labels(labels: npt.NDArray[np.uint8], path: str | os.PathLike[str]) -> None:
+    """Write a label map as one slice; ITK reads a PNG as x to the left, y to the back, from 0.
+
+    Args:
+        labels: HxW.
+        path: File to write, ``.nii`` or ``.nii.gz``; missing folders are made.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0])
+    volume = nibabel.Nifti1Image(np.ascontiguousarray(labels.T[..., None]), affine)
+    volume.set_qform(affine, code=1)
+    volume.set_sform(affine, code=1)
+    with atomic_path(path) as temporary:
+        nibabel.save(volume, temporary)
+
+
 def _file_name(item: Mapping[Hashable, object], key: str) -> str | None:
     """Return the file that an entry was loaded from, if its metadata says."""
     name = getattr(item.get(key), "meta", {}).get("filename_or_obj")
@@ -164,13 +182,3 @@ def _file_name(item: Mapping[Hashable, object], key: str) -> str | None:
 def _read_truth(path: str) -> npt.NDArray[np.uint8]:
     """Return the label map of a grey mask."""
     return label_map(split_grey(np.asarray(read_mask(path))))
-
-
-def _write_nifti(labels: npt.NDArray[np.uint8], path: Path) -> None:
-    """Write one slice; ITK reads a PNG as x right to left, y front to back, from the origin."""
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0])
-    volume = nibabel.Nifti1Image(np.ascontiguousarray(labels.T[..., None]), affine)
-    volume.set_qform(affine, code=1)
-    volume.set_sform(affine, code=1)
-    with atomic_path(path) as temporary:
-        nibabel.save(volume, temporary)

@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).parents[2] / "grata_monai"
 ROWS = {
     "cli": 6,
     "bundle": 5,
+    "label": 5,
     "benchmark": 5,
     "report": 5,
     "handlers": 4,
@@ -39,6 +40,7 @@ SIDEWAYS = {
     ("bundle", "benchmark"),
     ("handlers", "inferers"),
     ("imaging", "_files"),
+    ("label", "bundle"),
     ("report", "benchmark"),
 }
 FORBIDDEN = {

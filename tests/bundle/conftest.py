@@ -8,12 +8,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from monai.bundle import ConfigWorkflow
 
 from grata_monai.data import synthetic_domain, write_synthetic_domain
-from grata_monai.networks import ResUNet34
-from grata_monai.training import save_source_weights
+from tests.source_models import write_plausible_source
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUNDLE = REPOSITORY / "bundles" / "grata"
@@ -45,16 +43,7 @@ def photographs(root, tmp_path):
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory):
     """A source model with random weights, plausible statistics, and a cup within its disc."""
-    torch.manual_seed(0)
-    network = ResUNet34().train()
-    with torch.no_grad():
-        for _ in range(10):
-            network(torch.rand(2, 3, SIZE, SIZE))
-        *_, weight, bias = network.parameters()
-        weight[1], bias[1] = weight[0], bias[0] - 0.1
-    path = tmp_path_factory.mktemp("weights") / "model.pt"
-    save_source_weights(network, path)
-    return path
+    return write_plausible_source(tmp_path_factory.mktemp("weights") / "model.pt", size=SIZE)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import json
 import re
 
 import pytest
-from monai.bundle import ComponentLocator
+from monai.bundle import ComponentLocator, ConfigParser
 
 import grata_monai
 from tests.bundle.conftest import BUNDLE, CONFIGS, REPOSITORY
@@ -153,10 +153,48 @@ def test_readme_has_the_zoos_headings_and_describes_the_keys_as_they_are():
         "License",
     ):
         assert heading in headings
-    inference = read("inference")
-    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| ", readme.split("| key | default |")[1], flags=re.M)
-    assert len(rows) == 14
-    for key, default in rows:
-        value = inference[key]
-        if not (isinstance(value, str) and value.startswith("$")) and value is not None:
-            assert default.strip("`") == (value if isinstance(value, str) else json.dumps(value))
+    tables = readme.split("| key | default |")[1:]
+    for config, table, count in zip(("inference", "train"), tables, (14, 20), strict=True):
+        defaults = read(config)
+        rows = re.findall(r"^\| `(\w+)` \| (.+?) \| ", table, flags=re.M)
+        assert len(rows) == count
+        for key, default in rows:
+            value = defaults[key]
+            if not (isinstance(value, str) and value.startswith("$")) and value is not None:
+                assert default.strip("`") == (
+                    value if isinstance(value, str) else json.dumps(value)
+                )
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "bundle_root",
+        "device",
+        "network",
+        "train#trainer#max_epochs",
+        "train#dataset#data",
+        "train#handlers",
+        "validate#dataset#data",
+    ],
+)
+def test_train_config_has_the_keys_that_monai_label_overrides(key):
+    parser = ConfigParser(read("train"))
+    assert key in parser
+    assert parser.get(key)
+
+
+def test_all_preprocessings_cut_a_region_of_the_configs_size():
+    for name in ("inference", "train"):
+        config = read(name)
+        assert config["roi_size"] == 800
+        sizes = [
+            node["roi_size"] for node in walk(config) if node is not config and "roi_size" in node
+        ]
+        assert sizes == ["@roi_size"] * {"inference": 1, "train": 3}[name]
+
+
+def test_training_on_several_gpus_starts_as_on_one():
+    distributed, *others = read("multi_gpu_train")["initialize"]
+    assert distributed.startswith("$grata.start_distributed(")
+    assert others == read("train")["initialize"]

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 from monai.data.utils import no_collation
+from PIL import Image
 
+from grata_monai.data import fundus_datalist
 from grata_monai.networks import read_weights, source_network
 from tests.bundle.conftest import CONFIGS, DOMAIN, SIZE, TRAINING_DOMAIN
 
@@ -200,6 +203,58 @@ def test_resuming_with_other_settings_is_refused(make):
     run(make(epochs=1))
     with pytest.raises(SystemExit, match="its epochs is 1, now it is 3"):
         make(epochs=3, resume=True)
+
+
+def test_images_around_given_centers_are_cut_to_the_roi_size(make, root, tmp_path):
+    """A photograph twice as wide, cut around the center of its right half, is that half."""
+    rows = []
+    for number, item in enumerate(fundus_datalist(root, domain=TRAINING_DOMAIN)):
+        for kind in ("image", "label"):
+            pixels = np.asarray(Image.open(item[kind]))
+            target = tmp_path / "wide" / kind / f"{number}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.concatenate([pixels[:, ::-1], pixels], axis=1)).save(target)
+        rows.append(f"image/{number}.png,label/{number}.png,{SIZE // 2},{SIZE + SIZE // 2}")
+    (tmp_path / "wide" / "list.csv").write_text(
+        "\n".join(["image,mask,center_row,center_col", *rows])
+    )
+    cut = {"dataset_dir": str(tmp_path / "wide" / "list.csv"), "domain": None, "roi_size": SIZE}
+    for part in ("train", "validate"):
+        wide, plain = (
+            make(folder=name, validation=0.4, **options).parser.get_parsed_content(
+                f"{part}#dataset"
+            )
+            for name, options in (("wide", cut), ("plain", {}))
+        )
+        assert len(wide) == len(plain) == {"train": 3, "validate": 2}[part]
+        for one, other in zip(wide, plain, strict=True):
+            assert one["image"].shape == (3, SIZE, SIZE)
+            assert torch.equal(one["label"].as_tensor(), other["label"].as_tensor())
+            assert torch.equal(one["image"].as_tensor(), other["image"].as_tensor())
+
+
+def test_frozen_statistics_stay_those_of_the_source_model_outside_the_heads(
+    make, weights, tmp_path
+):
+    workflow = make(
+        encoder_weights=str(weights), freeze_statistics=True, heads=["denoising"], epochs=1
+    )
+    start = {name: value.clone() for name, value in workflow.network_def.state_dict().items()}
+    run(workflow)
+    trained = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
+    for name, value in trained.items():
+        if name.endswith(("running_mean", "running_var", "num_batches_tracked")):
+            is_frozen = name.startswith("network.")
+            assert torch.equal(value, start[name]) == is_frozen, name
+    assert not torch.equal(
+        trained["network.encoder.conv1.weight"], start["network.encoder.conv1.weight"]
+    )
+
+
+def test_resuming_with_another_roi_size_is_refused(make):
+    run(make(epochs=1))
+    with pytest.raises(SystemExit, match="its roi_size is 800, now it is 640"):
+        make(epochs=1, roi_size=640, resume=True)
 
 
 def test_evaluating_without_weights_is_refused(make):

@@ -64,6 +64,20 @@ def test_only_the_heads_of_an_existing_source_model(run, root, tmp_path):
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
+def test_the_roi_size_reaches_the_training_and_is_kept_with_it(run, root, tmp_path):
+    result = run(root, "--domain", "Synthetic_A", "--roi-size", 48)
+    assert result.exit_code == 0, result.output
+    state = torch.load(tmp_path / "models" / "Synthetic_A" / "last.pt", weights_only=True)
+    assert state["settings"]["roi_size"] == 48
+
+
+def test_a_roi_size_of_nothing(run, root):
+    result = run(root, "--roi-size", 0)
+    assert result.exit_code == 2
+    assert "--roi-size" in result.output
+    assert "Traceback" not in result.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,0 +1,30 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""Annotation servers: a MONAI Label app whose model adapts to the scanner while it is used.
+
+Only ``grata_monai.label.server`` needs MONAI Label (``pip install 'grata-monai[label]'``).
+"""
+
+from __future__ import annotations
+
+from grata_monai.label.adapted_states import AdaptedStates
+from grata_monai.label.app_folder import init_app
+from grata_monai.label.launch import app_versions, server_command
+from grata_monai.label.results import result_params
+from grata_monai.label.segmentation import SEGMENTS, Segmentation, Segmenter
+from grata_monai.label.service import SegmentationService
+from grata_monai.label.settings import LabelSettings, SegmentationRequest
+
+__all__ = [
+    "SEGMENTS",
+    "AdaptedStates",
+    "LabelSettings",
+    "Segmentation",
+    "SegmentationRequest",
+    "SegmentationService",
+    "Segmenter",
+    "app_versions",
+    "init_app",
+    "result_params",
+    "server_command",
+]

@@ -1,0 +1,137 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""Active learning: score studies without labels, and give the hardest first."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.tasks.scoring import ScoringMethod
+from monailabel.interfaces.tasks.strategy import Strategy
+from tqdm import tqdm
+
+from grata_monai.label.server.errors import as_client_error
+from grata_monai.label.service import SegmentationService
+from grata_monai.label.uncertainty import Uncertainty, rank_uncertainty
+
+KEY = "uncertainty"
+_logger = logging.getLogger(__name__)
+
+
+class UncertaintyScoring(ScoringMethod):
+    """Measures how unsure the model is about each study that has no final label map yet.
+
+    Measures are kept, one by one, with the version of the model they belong to, so that a run that
+    was stopped goes on, and one without new studies does nothing. The score is the mean rank among
+    all studies that were measured (``rank_uncertainty``).
+
+    Args:
+        service: What measures.
+    """
+
+    def __init__(self, service: SegmentationService) -> None:
+        super().__init__("Uncertainty without labels: entropy, view disagreement, misalignment")
+        self.service = service
+
+    def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any]:
+        """Score all studies that need it.
+
+        Args:
+            request: ``force``: measure all again.
+            datastore: The studies.
+
+        Returns:
+            How many were "scored" and which "failed", with the reason.
+        """
+        stale = self.stale(datastore, force=bool(request.get("force")))
+        failed: dict[str, str] = {}
+        for study in tqdm(stale, desc="scoring", unit="image"):
+            facts = self._measure(study, datastore)
+            if "error" in facts:
+                failed[study] = facts["error"]
+            datastore.update_image_info(study, {KEY: facts})
+        self._rank(datastore)
+        return {"scored": len(stale) - len(failed), "failed": failed}
+
+    def stale(self, datastore: Datastore, *, force: bool = False) -> list[str]:
+        """Return the studies without a final label map that the current model has not measured."""
+        current = self.service.versions.current().name
+        return [
+            study
+            for study in sorted(datastore.get_unlabeled_images())
+            if force or _facts(datastore, study).get("version") != current
+        ]
+
+    def _measure(self, study: str, datastore: Datastore) -> dict[str, Any]:
+        info = datastore.get_image_info(study)
+        version = self.service.versions.current()
+        try:
+            found, version = self.service.measure(
+                datastore.get_image_uri(study),
+                whole=self.service.settings.framing == "photographs",
+                center=info.get("disc_center"),
+            )
+        except Exception as error:
+            answer = as_client_error(error)
+            if answer is None:
+                raise
+            _logger.warning("%s cannot be scored: %s", study, answer.detail)
+            return {"version": version.name, "error": str(answer.detail)}
+        return {"version": version.name, **asdict(found)}
+
+    def _rank(self, datastore: Datastore) -> None:
+        """Give every measured study its score among all; the list is written where it changes."""
+        names = [one for one in datastore.list_images() if "entropy" in _facts(datastore, one)]
+        measures = {
+            one: Uncertainty(
+                *(_facts(datastore, one)[key] for key in Uncertainty.__dataclass_fields__)
+            )
+            for one in names
+        }
+        for study, score in rank_uncertainty(measures).items():
+            facts = _facts(datastore, study)
+            if facts.get("score") != round(score, 4):
+                datastore.update_image_info(study, {KEY: {**facts, "score": round(score, 4)}})
+
+
+class HardestFirst(Strategy):
+    """Gives the study that needs a person most.
+
+    Those that were sent back come first, then the most uncertain; studies that were given to
+    somebody else within the last half hour wait.
+    """
+
+    RESERVED_SECONDS = 1800
+
+    def __init__(self) -> None:
+        super().__init__("Sent back first, then the most uncertain")
+
+    def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any] | None:
+        """Return ``{"id": ..., "score": ...}``, or None if every study has a final label map."""
+        studies = sorted(datastore.get_unlabeled_images())
+        if not studies:
+            return None
+        free = [one for one in studies if not self._is_reserved(one, request, datastore)]
+        chosen = max(free or studies, key=lambda one: _urgency(datastore, one))
+        return {"id": chosen, "score": _facts(datastore, chosen).get("score")}
+
+    def _is_reserved(self, study: str, request: Mapping[str, Any], datastore: Datastore) -> bool:
+        given = datastore.get_image_info(study).get("strategy", {}).get(request["strategy"], {})
+        is_recent = time.time() - given.get("ts", 0) < self.RESERVED_SECONDS
+        return bool(is_recent and given.get("client_id") != request.get("client_id"))
+
+
+def _facts(datastore: Datastore, study: str) -> dict[str, Any]:
+    facts = datastore.get_image_info(study).get(KEY)
+    return facts if isinstance(facts, dict) else {}
+
+
+def _urgency(datastore: Datastore, study: str) -> tuple[bool, float]:
+    """Return what orders studies; those that could not be measured are looked at last."""
+    review = datastore.get_image_info(study).get("review") or {}
+    return review.get("decision") == "sent_back", _facts(datastore, study).get("score", 0.0)

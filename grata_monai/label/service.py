@@ -1,0 +1,180 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that an annotation server does with images, without a server."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+import numpy as np
+import torch
+
+from grata_monai._files import sha256_of
+from grata_monai.adapters import Adapter, build_adapter
+from grata_monai.imaging import read_photograph
+from grata_monai.label.adapted_states import AdaptedStates
+from grata_monai.label.segmentation import Photograph, Segmentation, Segmenter
+from grata_monai.label.settings import LabelSettings, SegmentationRequest
+from grata_monai.label.uncertainty import Uncertainty, measure_uncertainty
+from grata_monai.label.versions import ModelVersion, ModelVersions
+from grata_monai.localization import DiscLocation, NetworkLocator, locate_disc
+from grata_monai.networks import source_network
+
+MODEL_FOLDER = "model"
+_REMEMBERED = 512  # places of discs
+
+
+class SegmentationService:
+    """Serves the current version of an app's model to several clients, one image at a time.
+
+    One network is shared and locked while it works. Whatever a request adapts is taken back before
+    the next one starts; the adapted states of clients (life cycle "online") are in
+    ``AdaptedStates``, bound to client, method and version of the model. When another version
+    becomes current, it is served from the next request on, and adapted states of the old one are
+    no longer used.
+
+    Args:
+        app_dir: The app's folder, see ``init_app``.
+        settings: Its settings; None reads them.
+
+    Raises:
+        ValueError: If the settings are wrong.
+    """
+
+    def __init__(
+        self, app_dir: str | os.PathLike[str], settings: LabelSettings | None = None
+    ) -> None:
+        self.settings = LabelSettings.read(app_dir) if settings is None else settings
+        self.versions = ModelVersions(Path(app_dir) / MODEL_FOLDER)
+        self.states = AdaptedStates(
+            seconds=60 * self.settings.session_minutes, limit=self.settings.max_sessions
+        )
+        self._lock = RLock()
+        self._served: tuple[ModelVersion, Segmenter] | None = None
+        self._places: OrderedDict[tuple[str, str], DiscLocation] = OrderedDict()
+
+    def segment(
+        self,
+        image: str | os.PathLike[str],
+        request: SegmentationRequest,
+        *,
+        whole: bool,
+    ) -> tuple[Segmentation, ModelVersion]:
+        """Return disc and cup of an image file, and which version of the model saw them.
+
+        Args:
+            image: PNG, JPEG, TIFF, BMP, DICOM, ...
+            request: How.
+            whole: Whether it is a whole photograph (where the disc has to be found) or a region.
+
+        Raises:
+            FileNotFoundError: If the file or the model is missing.
+            ValueError: If the image cannot be read or the request does not fit.
+        """
+        photograph = _read(image)
+        with self._lock:
+            version, segmenter = self._current()
+            adapter = self._adapter(request, version)
+            location = self._locate(image, photograph, request, version) if whole else None
+            return segmenter(photograph, adapter, location), version
+
+    def measure(
+        self, image: str | os.PathLike[str], *, whole: bool, center: Any = None
+    ) -> tuple[Uncertainty, ModelVersion]:
+        """Return how unsure the model is about an image, without labels.
+
+        Args:
+            image: The file.
+            whole: As of :meth:`segment`.
+            center: (row, column) of the disc, if a person gave it.
+
+        Raises:
+            FileNotFoundError: If the file or the model is missing.
+            ValueError: If the image cannot be read.
+        """
+        photograph = _read(image)
+        request = self.settings.request({"disc_center": center})
+        with self._lock:
+            version, segmenter = self._current()
+            location = self._locate(image, photograph, request, version) if whole else None
+            item = segmenter.prepare(photograph, location)
+            inputs = torch.as_tensor(item["image"])[None].to(segmenter.device)
+            found = measure_uncertainty(segmenter.network, inputs, seed=self.settings.seed)
+            return found, version
+
+    def _current(self) -> tuple[ModelVersion, Segmenter]:
+        """Return the current version, loaded if it is not the one served last."""
+        version = self.versions.current()
+        if self._served is None or self._served[0].name != version.name:
+            device = torch.device(
+                self.settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
+            )
+            network = source_network(version.weights).to(device).eval()
+            segmenter = Segmenter(
+                network=network,
+                image_size=self.settings.image_size,
+                roi_size=self.settings.roi_size,
+                device=device,
+            )
+            self._served = (version, segmenter)
+        return self._served
+
+    def _adapter(self, request: SegmentationRequest, version: ModelVersion) -> Adapter:
+        if request.life_cycle == "off":
+            return build_adapter("source")
+        if request.life_cycle == "episodic":
+            return self._build(request, "per_image")
+        if request.client is None:
+            raise ValueError(
+                "The life cycle 'online' keeps an adapted state per client: send a 'client_id', or "
+                "use 'episodic'."
+            )
+        return self.states.get((version.name, request.key), lambda: self._build(request, "never"))
+
+    def _build(self, request: SegmentationRequest, life_cycle: str) -> Adapter:
+        settings = {"life_cycle": life_cycle, "seed": self.settings.seed, "beta": request.beta}
+        return build_adapter(request.method, **{**settings, **request.method_options})
+
+    def _locate(
+        self,
+        image: str | os.PathLike[str],
+        photograph: Photograph,
+        request: SegmentationRequest,
+        version: ModelVersion,
+    ) -> DiscLocation:
+        """Return where the disc is; the same file is searched once per version."""
+        if request.disc_center is not None:
+            row, column = request.disc_center
+            height, width = photograph.shape[:2]
+            if not (0 <= row < height and 0 <= column < width):
+                raise ValueError(
+                    f"The 'disc_center' (row {row:g}, column {column:g}) is outside the photograph "
+                    f"of {height} rows and {width} columns."
+                )
+            return DiscLocation(row, column, confidence=1.0, method="given")
+        key = (sha256_of(image), version.name)
+        if key not in self._places:
+            self._places[key] = self._search(photograph)
+            while len(self._places) > _REMEMBERED:
+                self._places.popitem(last=False)
+        return self._places[key]
+
+    def _search(self, photograph: Photograph) -> DiscLocation:
+        if self.settings.locator == "classical":
+            return locate_disc(photograph)
+        _, segmenter = self._current()
+        locate = NetworkLocator(
+            network=segmenter.network,
+            image_size=self.settings.image_size,
+            roi_size=self.settings.roi_size,
+            device=segmenter.device,
+        )
+        return locate(photograph)
+
+
+def _read(image: str | os.PathLike[str]) -> Photograph:
+    return np.asarray(read_photograph(image))

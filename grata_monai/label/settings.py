@@ -1,0 +1,248 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""What an annotation server is set to, and what one request asks for."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from grata_monai._checks import check_choice, check_number
+from grata_monai._files import atomic_path
+from grata_monai.adapters import ADAPTERS
+from grata_monai.bundle.setup import check_image_size
+from grata_monai.label.label_files import LABEL_EXTENSIONS
+
+Framing = Literal["photographs", "regions"]
+LIFE_CYCLES = ("episodic", "online", "off")
+FRAMINGS = ("photographs", "regions")
+LOCATORS = ("network", "classical")
+_FILE = "settings.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSettings:
+    """What a server is set to; ``settings.json`` of the app folder.
+
+    Args:
+        image_size: Side of the network's input, a multiple of 32.
+        roi_size: Side of the region around the disc in pixels of the photograph; that of training.
+        framing: What the studies are: whole "photographs", or "regions" that were cut around the
+            disc already. Decides what scoring does; a request chooses by its model.
+        method: Method of requests that name none.
+        life_cycle: Life cycle of requests that name none.
+        beta: Base learning rate of such requests; None for the method's own.
+        method_options: Further arguments of ``method``.
+        seed: Seed of the methods' draws.
+        locator: How the disc is found in photographs: with the "network" itself (better, some
+            seconds) or by "classical" image features.
+        device: E.g. "cuda:1"; None for the GPU, if there is one.
+        session_minutes: An adapted state (life cycle "online") that was not used for so long is
+            forgotten.
+        max_sessions: Adapted states kept at once; the one unused for longest goes first.
+        max_upload_mb: Larger uploads are refused.
+        cors_origins: Addresses of web viewers elsewhere that may call the server from a browser,
+            e.g. "https://viewer.hospital.org".
+
+    Raises:
+        ValueError: If a value is out of range.
+    """
+
+    image_size: int = 512
+    roi_size: int = 800
+    framing: Framing = "photographs"
+    method: str = "grata"
+    life_cycle: str = "episodic"
+    beta: float | None = None
+    method_options: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    locator: str = "network"
+    device: str | None = None
+    session_minutes: float = 60.0
+    max_sessions: int = 16
+    max_upload_mb: float = 64.0
+    cors_origins: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Check everything at once, before a server starts."""
+        owner = "the annotation server"
+        check_image_size(self.image_size)
+        check_number(owner, "roi_size", self.roi_size, minimum=32, integer=True)
+        check_choice(owner, "framing", self.framing, FRAMINGS)
+        check_choice(owner, "locator", self.locator, LOCATORS)
+        check_number(owner, "session_minutes", self.session_minutes, minimum=0.0)
+        check_number(owner, "max_sessions", self.max_sessions, minimum=1, integer=True)
+        check_number(owner, "max_upload_mb", self.max_upload_mb, minimum=0.001)
+        if not isinstance(self.cors_origins, list):
+            raise ValueError(
+                f"The 'cors_origins' of {owner} must be a list of addresses. "
+                f"Got {self.cors_origins!r}."
+            )
+        self.request({})
+
+    @classmethod
+    def read(
+        cls, app_dir: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None
+    ) -> LabelSettings:
+        """Return the settings of an app folder.
+
+        Args:
+            app_dir: The folder; without a ``settings.json`` in it the defaults count.
+            overrides: Values to put over those of the file; text is read as JSON where it is any,
+                keys that are no setting are MONAI Label's own and left alone.
+
+        Raises:
+            ValueError: If the file or a value is wrong; the message names it.
+        """
+        path = Path(app_dir) / _FILE
+        names = {one.name for one in fields(cls)}
+        values: dict[str, Any] = {}
+        if path.exists():
+            values = _read_object(path)
+            for key in values:
+                check_choice(str(path), "settings", key, names)
+        for key, value in (overrides or {}).items():
+            if key in names:
+                values[key] = _from_text(value)
+        try:
+            return cls(**values)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def write(self, app_dir: str | os.PathLike[str]) -> Path:
+        """Write ``settings.json`` into an app folder and return its path."""
+        path = Path(app_dir) / _FILE
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        return path
+
+    def request(self, params: Mapping[str, Any]) -> SegmentationRequest:
+        """Return what a request asks for, with these settings where it is silent.
+
+        Args:
+            params: What a client sent: ``method``, ``life_cycle``, ``beta``, ``method_options``,
+                ``client_id``, ``disc_center``, ``result_extension``. A list is a choice that the
+                client was offered and did not make: its first entry counts. Others are ignored.
+
+        Raises:
+            ValueError: If a value is none that a request can have.
+        """
+        given = {key: _first(value) for key, value in params.items() if key != "disc_center"}
+        method = str(given.get("method") or self.method)
+        is_default = method == self.method
+        return SegmentationRequest(
+            method=method,
+            life_cycle=str(given.get("life_cycle") or self.life_cycle),
+            beta=_number(given.get("beta"), self.beta if is_default else None),
+            method_options=given.get("method_options")
+            or (self.method_options if is_default else {}),
+            client=_client(given),
+            disc_center=_center(params.get("disc_center")),
+            extension=str(given.get("result_extension") or ".png"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationRequest:
+    """What one request asks for.
+
+    Args:
+        method: A name of ``grata_monai.adapters.ADAPTERS``.
+        life_cycle: "episodic" (from the source for each image), "online" (the state goes on from
+            image to image, per client), or "off" (the source model, not adapted).
+        beta: Base learning rate; None for the method's own.
+        method_options: Further arguments of the method.
+        client: Who asks; needed for "online".
+        disc_center: (row, column) of the disc; None: it is found.
+        extension: Format of the label map.
+
+    Raises:
+        ValueError: If a value is out of range.
+    """
+
+    method: str
+    life_cycle: str
+    beta: float | None = None
+    method_options: dict[str, Any] = field(default_factory=dict)
+    client: str | None = None
+    disc_center: tuple[float, float] | None = None
+    extension: str = ".png"
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without a photograph."""
+        check_choice("a request", "method", self.method, ADAPTERS)
+        check_choice("a request", "life_cycle", self.life_cycle, LIFE_CYCLES)
+        check_choice("a request", "result_extension", self.extension, LABEL_EXTENSIONS)
+        if self.beta is not None:
+            check_number("a request", "beta", self.beta, minimum=0.0)
+        if not isinstance(self.method_options, dict):
+            raise ValueError(
+                "The 'method_options' parameter of a request must be an object such as "
+                f'{{"mapping": "linear"}}. Got {self.method_options!r}.'
+            )
+        for name in {"life_cycle", "beta", "seed"} & self.method_options.keys():
+            raise ValueError(f"{name!r} is no method option of a request; send it by itself.")
+
+    @property
+    def key(self) -> str:
+        """All that an adapted state depends on, but for the model."""
+        return json.dumps(
+            [self.client, self.method, self.beta, self.method_options], sort_keys=True, default=str
+        )
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is no JSON file: {error}. Correct or delete it.") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} must hold one JSON object of settings.")
+    return values
+
+
+def _from_text(value: Any) -> Any:
+    """Return a value of MONAI Label's ``--conf``, which is always text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value
+
+
+def _first(value: Any) -> Any:
+    return (value[0] if value else None) if isinstance(value, list) else value
+
+
+def _number(value: Any, default: float | None) -> float | None:
+    if value is None or value == "":
+        return default
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"The 'beta' parameter of a request must be a number. Got {value!r}."
+        ) from None
+
+
+def _client(given: Mapping[str, Any]) -> str | None:
+    """Return who asks: the signed-in user, if any, and the client's own name."""
+    parts = [given.get("user"), given.get("client_id")]
+    return json.dumps(parts, default=str) if any(parts) else None
+
+
+def _center(value: Any) -> tuple[float, float] | None:
+    if value is None or value == "":
+        return None
+    try:
+        row, column = (float(part) for part in value)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"The 'disc_center' parameter of a request must be [row, column]. Got {value!r}."
+        ) from None
+    return row, column

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Make .venv-label beside this checkout: the package with the annotation server (MONAI Label).
+# It is an environment of its own because MONAI Label needs older packages than the rest.
+# Usage: bash scripts/setup_label.sh
+# PYTHON chooses the interpreter (3.10 to 3.12), VENV the folder, TORCH and TORCHVISION the builds.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/_venv.sh
+
+venv="${VENV:-.venv-label}"
+stamp="$venv/.installed-label"
+is_fresh "$stamp" && exit 0
+if [ -x "$venv/bin/python" ] && ! python_fits "$venv/bin/python" 3.10 3.12; then
+  echo "MONAI Label needs Python 3.10 to 3.12, $venv has another one. Remove that folder." >&2
+  exit 1
+fi
+make_venv_with_torch "$(find_python 3.10 3.12)"
+
+# Nothing below may replace this torch.
+constraints="$venv/constraints.txt"
+"$venv/bin/python" -c 'import torch; print(f"torch=={torch.__version__}")' >"$constraints"
+venv_pip install --quiet --constraint "$constraints" "${TORCHVISION:-torchvision==0.28.0}"
+# sam2, which MONAI Label depends on, is built here and needs torch for that. Left to itself pip
+# would download a second torch to build with.
+venv_pip install --quiet --constraint "$constraints" "setuptools>=70.1" wheel
+SAM2_BUILD_CUDA=0 venv_pip install --quiet --constraint "$constraints" --no-build-isolation sam2
+venv_pip install --quiet --constraint "$constraints" --editable ".[label]"
+
+# A torchvision built for CUDA beside a torch built for the CPU cannot be imported. Where no other
+# is to be had, a hook in this environment repairs its import.
+site="$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+rm -f "$site/_torchvision_hook.py" "$site/_torchvision_hook.pth"
+if ! problem="$("$venv/bin/python" -c 'import torchvision' 2>&1)"; then
+  if [[ "$problem" == *"operator torchvision::nms does not exist"* ]]; then
+    cp scripts/_torchvision_hook.py "$site/"
+    echo "import _torchvision_hook" >"$site/_torchvision_hook.pth"
+    problem="$("$venv/bin/python" -c 'import torchvision' 2>&1)" && problem=""
+  fi
+  if [ -n "$problem" ]; then
+    echo "$problem" >&2
+    echo "torchvision cannot be imported. Set TORCH and TORCHVISION to builds that match." >&2
+    exit 1
+  fi
+fi
+touch "$stamp"
