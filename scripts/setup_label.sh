@@ -16,15 +16,18 @@ if [ -x "$venv/bin/python" ] && ! python_fits "$venv/bin/python" 3.10 3.12; then
 fi
 make_venv_with_torch "$(find_python 3.10 3.12)"
 
-# Nothing below may replace this torch.
+# sam2, which MONAI Label depends on, comes as source and needs torch to be built. Left to itself
+# pip would download a second torch for that.
+venv_pip install --quiet "setuptools>=70.1" wheel
+SAM2_BUILD_CUDA=0 venv_pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$venv/wheels" sam2
+
+# The rest at once, so that pip weighs all requirements together; torch stays as it is.
 constraints="$venv/constraints.txt"
-"$venv/bin/python" -c 'import torch; print(f"torch=={torch.__version__}")' >"$constraints"
-venv_pip install --quiet --constraint "$constraints" "${TORCHVISION:-torchvision==0.28.0}"
-# sam2, which MONAI Label depends on, is built here and needs torch for that. Left to itself pip
-# would download a second torch to build with.
-venv_pip install --quiet --constraint "$constraints" "setuptools>=70.1" wheel
-SAM2_BUILD_CUDA=0 venv_pip install --quiet --constraint "$constraints" --no-build-isolation sam2
-venv_pip install --quiet --constraint "$constraints" --editable ".[label]"
+"$venv/bin/python" -c 'from importlib.metadata import version; print("torch==" + version("torch"))' \
+  >"$constraints"
+venv_pip install --quiet --constraint "$constraints" --find-links "$venv/wheels" \
+  "${TORCHVISION:-torchvision==0.28.0}" --editable ".[label]"
+rm -r "$venv/wheels"
 
 # A torchvision built for CUDA beside a torch built for the CPU cannot be imported. Where no other
 # is to be had, a hook in this environment repairs its import.

@@ -77,14 +77,18 @@ def check_image_size(image_size: int) -> None:
 
 
 @exits_on_user_error
-def check_settings(*, image_size: int, heads: Sequence[str], num_workers: int = 0) -> None:
+def check_settings(
+    *, image_size: int, heads: Sequence[str], num_workers: int = 0, roi_size: int = 800
+) -> None:
     """Check what the network of a config depends on.
 
     Args:
         image_size: Side of the images in pixels; a multiple of 32, at least 64.
         heads: Names of self-supervised heads, each once.
         num_workers: Loading processes, >= 0.
+        roi_size: Side of the region around the disc in pixels of the photograph, >= 1.
     """
+    check_number("the bundle", "roi_size", roi_size, minimum=1, integer=True)
     check_number("the bundle", "num_workers", num_workers, minimum=0, integer=True)
     check_image_size(image_size)
     if isinstance(heads, str) or not isinstance(heads, Sequence):

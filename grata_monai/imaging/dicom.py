@@ -6,9 +6,13 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 _MAGIC_AT, _MAGIC = 128, b"DICM"
@@ -39,7 +43,6 @@ def read_dicom(source: Path | bytes) -> Image.Image:
     try:
         import pydicom
         from pydicom.errors import InvalidDicomError
-        from pydicom.pixels import pixel_array
     except ImportError as error:
         raise ValueError(
             "it is a DICOM file, which needs pydicom; pip install 'grata-monai[dicom]'"
@@ -49,7 +52,7 @@ def read_dicom(source: Path | bytes) -> Image.Image:
         frames = int(dataset.get("NumberOfFrames") or 1)
         if frames != 1:
             raise ValueError(f"it holds {frames} frames; export the one photograph wanted")
-        array = np.asarray(pixel_array(dataset))
+        array = _pixels(dataset)
         bits = int(dataset.get("BitsStored") or 8)
         inverted = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
     except (
@@ -66,3 +69,16 @@ def read_dicom(source: Path | bytes) -> Image.Image:
         array = (array.astype(np.int64) * 255 + (1 << (bits - 1))) // ((1 << bits) - 1)
     array = np.clip(array, 0, 255).astype(np.uint8)
     return Image.fromarray(255 - array if inverted else array)
+
+
+def _pixels(dataset: Dataset) -> np.ndarray:
+    """Return the decoded pixels, colors as RGB."""
+    try:
+        from pydicom.pixels import pixel_array
+    except ImportError:  # pydicom 2.4, which leaves the color space to us
+        from pydicom.pixel_data_handlers.util import convert_color_space
+
+        array = np.asarray(dataset.pixel_array)
+        space = str(dataset.PhotometricInterpretation)  # decoding may have changed it
+        return convert_color_space(array, space, "RGB") if space.startswith("YBR") else array
+    return np.asarray(pixel_array(dataset))

@@ -78,7 +78,8 @@ def slice_of(volume: npt.NDArray[Any], directions: npt.NDArray[Any]) -> npt.NDAr
 
 def lps_to_ras(directions: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return directions in right, anterior, superior of those in left, posterior, superior."""
-    return _LPS_TO_RAS @ np.asarray(directions, dtype=float)
+    turned: npt.NDArray[np.float64] = _LPS_TO_RAS @ np.asarray(directions, dtype=float)
+    return turned
 
 
 def join_layers(layers: npt.NDArray[Any]) -> LabelMap:
@@ -132,4 +133,5 @@ def _role(name: str) -> int:
 
 
 def _rounded(array: npt.NDArray[Any]) -> LabelMap:
-    return np.clip(np.nan_to_num(np.rint(array)), 0, 255).astype(np.uint8)
+    labels: LabelMap = np.clip(np.nan_to_num(np.rint(array)), 0, 255).astype(np.uint8)
+    return labels

@@ -29,6 +29,7 @@ _TAGS = (
     "General Anatomy list~SCT^85756007^Tissue~SCT^85756007^Tissue~^^~Anatomic codes - DICOM master "
     "list~^^~^^|"
 )
+_MOST_PIXELS = 2**28
 _GEOMETRY = "Reference image geometry"
 _TO_LPS = {
     "right-anterior-superior": (-1.0, -1.0, 1.0),
@@ -80,7 +81,8 @@ def write_segmentation(labels: LabelMap, path: Path) -> None:
             "Tags": _TAGS,
         }
         header |= {f"Segment{index}_{field}": value for field, value in fields.items()}
-    layers = np.stack([labels.T >= value for value in SEGMENTS.values()])
+    columns_first = labels.T
+    layers = np.stack([columns_first >= value for value in SEGMENTS.values()])
     _write(layers[..., None].astype(np.uint8), header, path)
 
 
@@ -164,7 +166,7 @@ def _in_photograph(volume: npt.NDArray[Any], header: dict[str, Any]) -> npt.NDAr
     size = last - first + 1
     if (start == 0).all() and (size == volume.shape[:3]).all():
         return volume
-    if (size < 1).any() or size.prod() > 2**28:
+    if (size < 1).any() or size.prod(dtype=float) > _MOST_PIXELS:
         raise ValueError(f"the size of its photograph cannot be {' x '.join(map(str, size))}")
     whole = np.zeros((*size, volume.shape[3]), dtype=volume.dtype)
     low = np.maximum(start, 0)

@@ -13,6 +13,8 @@ from typing import Any
 import nibabel
 import numpy as np
 import numpy.typing as npt
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 
 from grata_monai.imaging import (
     BACKGROUND_GREY,
@@ -42,10 +44,11 @@ _UNREADABLE = (
     KeyError,
     IndexError,
     EOFError,
+    OverflowError,
     zlib.error,
     struct.error,
-    nibabel.filebasedimages.ImageFileError,
-    nibabel.spatialimages.HeaderDataError,
+    ImageFileError,
+    HeaderDataError,
 )
 
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from grata_monai._files import atomic_path
 
+_EARLIER = {"roi_size": 800}  # settings unknown to earlier versions; others were off
 LAST = "last.pt"
 BEST = "best.pt"
 FINAL = "model.pt"
@@ -129,7 +130,7 @@ class TrainingCheckpoint:
         given = {**self.settings, "epoch_length": engine.state.epoch_length}
         saved = {**state["settings"], "epoch_length": state["epoch_length"]}
         for name in given:
-            then = saved.get(name, False)  # a setting unknown to an earlier version was off
+            then = saved.get(name, _EARLIER.get(name, False))
             if given[name] != then:
                 raise ValueError(
                     f"Cannot resume from {self.directory / LAST}: its {name} is "

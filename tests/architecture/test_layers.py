@@ -59,6 +59,7 @@ FORBIDDEN = {
     "report": {"ignite", "click", "torch", "monai"},
     "preparation": {"ignite", "click", "torch", "monai"},
     "inferers": {"ignite", "click"},
+    "label": {"ignite", "click"},
     "handlers": {"click"},
 }
 
@@ -99,6 +100,17 @@ def test_imports_point_downward(path):
 def test_forbidden_modules(path):
     found = {name.split(".")[0] for name in imports(path)}
     assert not found & FORBIDDEN.get(package_of(path), set())
+
+
+SERVER = PACKAGE / "label" / "server"
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_only_the_server_needs_monai_label(path):
+    if SERVER in path.parents:
+        return
+    found = {name.split(".")[0] for name in imports(path)}
+    assert not found & {"monailabel", "fastapi", "starlette", "uvicorn", "jwt"}
 
 
 def test_adapters_do_not_import_each_other():

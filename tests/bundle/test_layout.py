@@ -26,6 +26,7 @@ FILES = [
     "configs/multi_gpu_train.json",
     "configs/train.json",
     "docs/README.md",
+    "docs/annotation.md",
     "docs/data_license.txt",
     "large_files.yml",
 ]

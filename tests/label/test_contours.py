@@ -152,5 +152,5 @@ def test_not_finite_points_and_unknown_labels():
         rasterize(
             [{"label": "optic cup", "contours": [[[0, 0], [1, float("nan")], [2, 2]]]}], (4, 4)
         )
-    with pytest.raises(ValueError, match="one of optic disc, optic cup. Got 'vessel'"):
+    with pytest.raises(ValueError, match=r"one of optic disc, optic cup\. Got 'vessel'"):
         rasterize([{"label": "vessel", "contours": []}], (4, 4))

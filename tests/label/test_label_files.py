@@ -196,7 +196,7 @@ def test_nifti_of_two_masks(tmp_path, labels):
     with pytest.raises(ValueError, match=r"b\.nii: its masks hold the levels 0, 3, not 0 and 1"):
         read_label_file(tmp_path / "b.nii")
     nibabel.save(nibabel.Nifti1Image(masks.repeat(2, axis=2), affine), tmp_path / "c.nii")
-    with pytest.raises(ValueError, match="its size is 7 x 5 x 2, but .* one axial slice"):
+    with pytest.raises(ValueError, match=r"its size is 7 x 5 x 2, but .* one axial slice"):
         read_label_file(tmp_path / "c.nii")
 
 

@@ -73,9 +73,7 @@ def test_disagreement_by_hand(images):
         found.append(back(probabilities))
     mean = sum(found) / 6
     dices = [
-        2 * (q[c] * mean[c]).sum() / ((q[c] ** 2).sum() + (mean[c] ** 2).sum())
-        for q in found
-        for c in (0, 1)
+        2 * (q[c] * mean[c]).sum() / (q[c].sum() + mean[c].sum()) for q in found for c in (0, 1)
     ]
     assert len(dices) == 12
     expected = 1 - np.mean(dices)
@@ -92,9 +90,16 @@ def test_views_of_a_network_without_neighborhoods_agree(images):
         def forward(self, images):
             return 4 * self.norm(images)[:, :2] - 2
 
-    found = measure_uncertainty(PerPixel(), images)
-    assert found.disagreement == pytest.approx(0.0, abs=1e-9)
-    assert found.entropy > 0.1
+    network = PerPixel()
+    p = source_probabilities(network, images)
+    softness = 1 - np.mean([(p[channel] ** 2).sum() / p[channel].sum() for channel in (0, 1)])
+    found = measure_uncertainty(network, images)
+    assert found.disagreement == pytest.approx(softness, rel=1e-5)
+    sure = images.round()
+    with torch.no_grad():
+        network.norm.weight.fill_(50.0)
+        network.norm.bias.fill_(-25.0)
+    assert measure_uncertainty(network, sure).disagreement == pytest.approx(0.0, abs=1e-9)
 
 
 def test_misalignment_is_that_of_a_first_step(square):
@@ -193,14 +198,14 @@ def test_an_image_that_is_not_finite_is_measured_as_nan(images):
 
 def test_ranks_by_hand():
     measures = {
-        "a": Uncertainty(0.1, 0.3, 0.9),  # ranks 1, 2, 4
-        "b": Uncertainty(5.0, 0.2, 0.5),  # 4, 1, 2
-        "c": Uncertainty(0.2, 0.4, 0.5),  # 2.5, 3.5, 2
-        "d": Uncertainty(0.2, 0.4, 0.5),  # 2.5, 3.5, 2
+        "a": Uncertainty(0.1, 0.3, 0.9),  # ranks 1, 2
+        "b": Uncertainty(5.0, 0.2, 0.5),  # 4, 1
+        "c": Uncertainty(0.2, 0.4, 0.5),  # 2.5, 3.5
+        "d": Uncertainty(0.2, 0.4, 0.1),  # 2.5, 3.5; misalignment does not count
     }
     found = rank_uncertainty(measures)
     assert list(found) == list("abcd")
-    assert found == pytest.approx({"a": 7 / 12, "b": 7 / 12, "c": 8 / 12, "d": 8 / 12})
+    assert found == pytest.approx({"a": 3 / 8, "b": 5 / 8, "c": 6 / 8, "d": 6 / 8})
 
 
 def test_ranks_do_not_depend_on_order_or_scale(generator):
@@ -222,9 +227,10 @@ def test_one_image_no_image_and_equal_images():
 
 def test_what_is_not_finite_counts_as_largest():
     measures = {
-        "a": Uncertainty(1.0, math.nan, 0.1),
-        "b": Uncertainty(2.0, 0.9, math.nan),
-        "c": Uncertainty(math.inf, 0.1, 0.2),
+        "a": Uncertainty(1.0, math.nan, 0.1),  # ranks 1, 4
+        "b": Uncertainty(2.0, 0.9, math.nan),  # 2, 3
+        "c": Uncertainty(math.inf, 0.1, 0.2),  # 3.5, 1
+        "d": Uncertainty(math.nan, 0.2, 0.2),  # 3.5, 2
     }
-    # a: 1, 3, 1; b: 2, 2, 3; c: 3, 1, 2
-    assert rank_uncertainty(measures) == pytest.approx({"a": 5 / 9, "b": 7 / 9, "c": 6 / 9})
+    expected = {"a": 5 / 8, "b": 5 / 8, "c": 4.5 / 8, "d": 5.5 / 8}
+    assert rank_uncertainty(measures) == pytest.approx(expected)

@@ -27,7 +27,7 @@ from grata_monai.preparation import (
 )
 from grata_monai.preparation import pipeline as module
 from grata_monai.preparation.problems import Problem
-from tests.imaging.test_reading import write_dicom
+from tests.imaging.test_dicom import write_dicom
 from tests.preparation.conftest import Drishti, disc_and_cup, photograph, save
 
 REGION = RegionOptions(roi_size=48)

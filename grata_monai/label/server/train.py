@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import logging
-import tempfile
+import shutil
+import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from grata_monai.label.fine_tuning import PUBLISH, FineTuning, LabeledImage, fin
 from grata_monai.label.server.errors import client_errors
 from grata_monai.label.service import SegmentationService
 
+_KEPT_SECONDS = 7 * 24 * 3600
 _logger = logging.getLogger(__name__)
 
 
@@ -45,6 +48,7 @@ class FundusTrain(TrainTask):
             "learning_rate": defaults.learning_rate,
             "batch_size": defaults.batch_size,
             "val_split": defaults.validation,
+            "freeze_statistics": defaults.freeze_statistics,
             "publish": list(PUBLISH),
         }
 
@@ -69,7 +73,7 @@ class FundusTrain(TrainTask):
             LabeledImage(Path(one["image"]).stem, Path(one["image"]), Path(one["label"]))
             for one in datastore.datalist()
         ]
-        work = Path(tempfile.mkdtemp(prefix="training-", dir=self.service.versions.folder))
+        work = _work_folder(self.service.versions.folder)
         with client_errors():
             version = fine_tune(self.service.versions, items, self._settings(request), work=work)
         result = {"version": version.name, **version.info}
@@ -84,6 +88,7 @@ class FundusTrain(TrainTask):
             learning_rate=float(chosen["learning_rate"]),
             batch_size=int(chosen["batch_size"]),
             validation=float(chosen["val_split"]),
+            freeze_statistics=chosen["freeze_statistics"],
             publish=chosen["publish"],
             seed=settings.seed,
             image_size=settings.image_size,
@@ -91,6 +96,14 @@ class FundusTrain(TrainTask):
             whole=self.whole,
             device=settings.device,
         )
+
+
+def _work_folder(parent: Path) -> Path:
+    """Return a new name for a training's files; what killed trainings left goes after a week."""
+    for left in parent.glob("training-*"):
+        if time.time() - left.stat().st_mtime > _KEPT_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
+    return parent / f"training-{uuid.uuid4().hex[:12]}"
 
 
 def _first(value: Any) -> Any:
