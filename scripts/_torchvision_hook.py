@@ -20,7 +20,7 @@ class _NameOperatorsFirst:
 
     def find_spec(self, name, path=None, target=None):
         if name != "torchvision":
-            return None
+            return
         sys.meta_path.remove(self)
         import torch
 
@@ -30,7 +30,6 @@ class _NameOperatorsFirst:
         for operator in ("nms", "qnms"):
             self.library.define(f"{operator}({boxes}) -> Tensor")
         _kept.append(self)
-        return None
 
 
 _kept = []

@@ -14,7 +14,7 @@ find_python() {
       return
     fi
   done
-  echo "Python $lowest to $highest is needed; ${PYTHON:-none found} is not. Set PYTHON to one." >&2
+  echo "No Python from $lowest to $highest: tried $*. Set PYTHON to one." >&2
   return 1
 }
 

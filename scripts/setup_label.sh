@@ -14,7 +14,8 @@ if [ -x "$venv/bin/python" ] && ! python_fits "$venv/bin/python" 3.10 3.12; then
   echo "MONAI Label needs Python 3.10 to 3.12, $venv has another one. Remove that folder." >&2
   exit 1
 fi
-make_venv_with_torch "$(find_python 3.10 3.12)"
+python="$(find_python 3.10 3.12)"
+make_venv_with_torch "$python"
 
 # sam2, which MONAI Label depends on, comes as source and needs torch to be built. Left to itself
 # pip would download a second torch for that.

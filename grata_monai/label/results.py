@@ -48,7 +48,7 @@ def result_params(
         "life_cycle": request.life_cycle,
         "beta": request.beta,
         "model_version": version.name,
-        "images_seen": segmentation.images_seen,
+        "images_seen": segmentation.images_seen if adapted else 0,
         "cosine": trace.get("cosine"),
         "learning_rate": trace.get("learning_rate"),
         "adaptation": trace,

@@ -75,7 +75,7 @@ class Segmenter:
     network: nn.Module
     image_size: int = 512
     roi_size: int = 800
-    device: torch.device = torch.device("cpu")
+    device: torch.device | str = "cpu"
 
     def __call__(
         self, photograph: Photograph, adapter: Adapter, location: DiscLocation | None = None

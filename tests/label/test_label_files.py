@@ -289,9 +289,19 @@ def test_cropped_and_larger_segmentations_come_back_in_the_size_of_the_photograp
     segmentation(tmp_path / "c.seg.nrrd", np.zeros((1, 1, 1), np.uint8), **more)  # nothing drawn
     np.testing.assert_array_equal(read_label_file(tmp_path / "c.seg.nrrd"), labels * 0)
 
-    more["Segmentation_ConversionParameters"] = geometry(10**6, 10**6)
-    segmentation(tmp_path / "d.seg.nrrd", outer, **names, **more)
-    with pytest.raises(ValueError, match="size of its photograph cannot be 1000000 x 1000000 x 1"):
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (10**6, "the size of its photograph cannot be 1000000 x 1000000 x 1"),
+        (2**32, "the size of its photograph cannot be 4294967296 x"),  # its square is 0 in 64 bits
+        (float("inf"), r"d\.seg\.nrrd: .*infinity"),
+    ],
+)
+def test_a_photograph_of_impossible_size(tmp_path, labels, size, message):
+    more = {"Segmentation_ConversionParameters": geometry(size, size)}
+    segmentation(tmp_path / "d.seg.nrrd", labels.T[..., None], **more)
+    with pytest.raises(ValueError, match=message):
         read_label_file(tmp_path / "d.seg.nrrd")
 
 

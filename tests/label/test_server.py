@@ -400,6 +400,7 @@ def test_the_page_is_served_with_its_policy(live):
     status, content, headers = live.request("GET", "/grata/")
     assert status == 200
     assert b"<html" in content
+    assert live.request("GET", "/grata")[1] == content  # led there
     assert headers["content-security-policy"].startswith("default-src 'self'")
     assert headers["x-content-type-options"] == "nosniff"
 
@@ -472,7 +473,9 @@ class TestAnnotation:
         rows, columns = np.mgrid[:HEIGHT, :WIDTH]
         distance = np.hypot(rows - 80, columns - 100)
         labels = (distance < 40).astype(np.uint8) + (distance < 20).astype(np.uint8)
-        formats = dict(zip(("eye 0", "eye 1", "eye 2"), (".png", ".seg.nrrd", ".nii.gz"), strict=True))
+        formats = dict(
+            zip(("eye 0", "eye 1", "eye 2"), (".png", ".seg.nrrd", ".nii.gz"), strict=True)
+        )
         for name, extension in formats.items():
             path = tmp_path / f"drawn{extension}"
             write_label_file(labels, path)
@@ -526,6 +529,9 @@ class TestAnnotation:
         assert study["image"]["info"]["review"]["note"] == "rim too wide"
         assert set(study["labels"]) == {"original", "sent_back"}
         assert story.client.next_sample("hardest_first", {})["id"] == "eye 1"
+        story.form("POST", "/grata/send-back?image=eye%202", fields={"client_id": "reviewer"})
+        reviewer = MONAILabelClient(story.url, client_id="reviewer")
+        assert reviewer.next_sample("hardest_first", {})["id"] not in {"eye 1", "eye 2"}
         refused(story, {404}, "POST", "/grata/send-back?image=nobody", fields={"note": ""})
 
     def test_saving_takes_the_mark_away(self, story, tmp_path):

@@ -148,7 +148,7 @@ export function saveLabel(image, label, params) {
 }
 
 export function sendBack(image, note) {
-  const body = form([["note", note]]);
+  const body = form([["note", note], ["client_id", clientId]]);
   return request("grata/send-back", { method: "POST", query: { image }, body });
 }
 

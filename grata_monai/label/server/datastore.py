@@ -25,7 +25,7 @@ from grata_monai.label.server.errors import client_errors, plain_name
 FINAL, SENT_BACK = "final", "sent_back"
 _KNOWN = sorted({*IMAGE_SUFFIXES, *LABEL_EXTENSIONS}, key=len, reverse=True)
 _TAG = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_LONGEST_NOTE = 2000
+_LONGEST_NOTE, _LONGEST_NAME = 2000, 200
 _logger = logging.getLogger(__name__)
 
 
@@ -106,8 +106,14 @@ class FundusDatastore(LocalDatastore):
         with self._exclusive():
             super().update_image_info(image_id, info)
 
-    def send_back(self, image_id: str, note: str, user: str | None) -> None:
+    def send_back(self, image_id: str, note: str, *, user: str, client_id: str = "") -> None:
         """Mark a photograph as one to look at again; its final label map is kept as "sent_back".
+
+        Args:
+            image_id: Its name.
+            note: What is wrong.
+            user: Who says so.
+            client_id: The client that says so; it gets the photograph last.
 
         Raises:
             HTTPException: 404 if there is no such photograph.
@@ -121,8 +127,14 @@ class FundusDatastore(LocalDatastore):
                 path = os.path.join(self._datastore.label_path(FINAL), f"{image_id}{final.ext}")
                 super().save_label(image_id, path, SENT_BACK, copy.deepcopy(final.info))
                 os.unlink(path)
-            review = {"decision": SENT_BACK, "note": note[:_LONGEST_NOTE], "user": user}
-            super().update_image_info(image_id, {"review": {**review, "ts": int(time.time())}})
+            review = {
+                "decision": SENT_BACK,
+                "note": note[:_LONGEST_NOTE],
+                "user": user,
+                "client_id": client_id[:_LONGEST_NAME],
+                "ts": int(time.time()),
+            }
+            super().update_image_info(image_id, {"review": review})
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ from grata_monai.label.server.errors import plain_name
 
 _NAMES = ("image", "id", "label", "tag", "session_id")
 _PAGE = "/grata/"
-_PAGE_POLICY = "default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'"
+_PAGE_POLICY = "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'self'"
 _MEGABYTE = 2**20
 _PATIENCE = 8  # times the limit
 

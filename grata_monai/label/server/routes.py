@@ -20,7 +20,7 @@ from fastapi import (
     Query,
     UploadFile,
 )
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 from monailabel.config import settings
 from monailabel.endpoints import datastore
 from monailabel.endpoints.infer import ResultType, run_inference
@@ -74,7 +74,7 @@ def add_image(
     image: str | None = None,
     params: Annotated[str, Form()] = "{}",
 ) -> Any:
-    """Add a photograph to the studies; as MONAI Label's own, but nothing is left of a refused one."""
+    """Add a photograph; as MONAI Label's own, but nothing is left of a refused one."""
     with _tidy(background_tasks), client_errors():
         _parsed(params)
         return datastore.add_image(background_tasks, image, params, file, user.username)
@@ -112,9 +112,14 @@ def preview(
     return Response(buffer.getvalue(), media_type="image/jpeg", headers=headers)
 
 
-def send_back(user: Annotator, image: str, note: Annotated[str, Form()] = "") -> dict[str, Any]:
-    """Mark a study as one to look at again."""
-    app_instance().datastore().send_back(image, note, user.username)
+def send_back(
+    user: Annotator,
+    image: str,
+    note: Annotated[str, Form()] = "",
+    client_id: Annotated[str, Form()] = "",
+) -> dict[str, Any]:
+    """Mark a study as one to look at again, by somebody else first."""
+    app_instance().datastore().send_back(image, note, user=user.username, client_id=client_id)
     return {}
 
 
@@ -131,6 +136,11 @@ def use_version(user: Admin, name: str) -> dict[str, Any]:
     with client_errors():
         _versions().make_current(name)
     return versions(user)
+
+
+def to_page() -> RedirectResponse:
+    """Lead to the page also without the last slash."""
+    return RedirectResponse("/grata/")
 
 
 def sign_in_needed() -> dict[str, bool]:
@@ -153,6 +163,7 @@ def own_routes() -> APIRouter:
         router.add_api_route(path, add_image, methods=["PUT"], tags=["Datastore"])
     router.add_api_route("/datastore/label", save_label, methods=["PUT"], tags=["Datastore"])
     router.add_api_route("/model/{model}", weights_are_versions, methods=["PUT", "DELETE"])
+    router.add_api_route("/grata", to_page, methods=["GET"], include_in_schema=False)
     router.add_api_route("/grata/auth", sign_in_needed, methods=["GET"], tags=["grata"])
     router.add_api_route("/grata/preview", preview, methods=["GET"], tags=["grata"])
     router.add_api_route("/grata/send-back", send_back, methods=["POST"], tags=["grata"])

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from monailabel.interfaces.datastore import Datastore
@@ -82,17 +83,13 @@ class UncertaintyScoring(ScoringMethod):
                 raise
             _logger.warning("%s cannot be scored: %s", study, answer.detail)
             return {"version": version.name, "error": str(answer.detail)}
-        return {"version": version.name, **asdict(found)}
+        numbers = {key: _or_none(value) for key, value in asdict(found).items()}
+        return {"version": version.name, **numbers}
 
     def _rank(self, datastore: Datastore) -> None:
         """Give every measured study its score among all; the list is written where it changes."""
         names = [one for one in datastore.list_images() if "entropy" in _facts(datastore, one)]
-        measures = {
-            one: Uncertainty(
-                *(_facts(datastore, one)[key] for key in Uncertainty.__dataclass_fields__)
-            )
-            for one in names
-        }
+        measures = {one: _uncertainty(_facts(datastore, one)) for one in names}
         for study, score in rank_uncertainty(measures).items():
             facts = _facts(datastore, study)
             if facts.get("score") != round(score, 4):
@@ -102,8 +99,8 @@ class UncertaintyScoring(ScoringMethod):
 class HardestFirst(Strategy):
     """Gives the study that needs a person most.
 
-    Those that were sent back come first, then the most uncertain; studies that were given to
-    somebody else within the last half hour wait.
+    Those that somebody else sent back come first, then the most uncertain, then what the asking
+    client sent back itself; studies that another client was given within the last half hour wait.
     """
 
     RESERVED_SECONDS = 1800
@@ -117,7 +114,8 @@ class HardestFirst(Strategy):
         if not studies:
             return None
         free = [one for one in studies if not self._is_reserved(one, request, datastore)]
-        chosen = max(free or studies, key=lambda one: _urgency(datastore, one))
+        client = request.get("client_id")
+        chosen = max(free or studies, key=lambda one: _urgency(datastore, one, client))
         return {"id": chosen, "score": _facts(datastore, chosen).get("score")}
 
     def _is_reserved(self, study: str, request: Mapping[str, Any], datastore: Datastore) -> bool:
@@ -131,7 +129,20 @@ def _facts(datastore: Datastore, study: str) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
-def _urgency(datastore: Datastore, study: str) -> tuple[bool, float]:
-    """Return what orders studies; those that could not be measured are looked at last."""
+def _or_none(value: float) -> float | None:
+    """Return a number as JSON knows it."""
+    return value if math.isfinite(value) else None
+
+
+def _uncertainty(facts: Mapping[str, Any]) -> Uncertainty:
+    values = (facts.get(one.name) for one in fields(Uncertainty))
+    return Uncertainty(*(math.nan if value is None else float(value) for value in values))
+
+
+def _urgency(datastore: Datastore, study: str, client: str | None) -> tuple[int, float]:
+    """Return what orders studies; those that could not be measured have no score."""
     review = datastore.get_image_info(study).get("review") or {}
-    return review.get("decision") == "sent_back", _facts(datastore, study).get("score", 0.0)
+    turn = 0
+    if review.get("decision") == "sent_back":
+        turn = -1 if client and review.get("client_id") == client else 1
+    return turn, _facts(datastore, study).get("score", 0.0)
