@@ -3,13 +3,14 @@
 # Usage: bash scripts/label.sh
 #          a demo in label_demo/: synthetic photographs and a small model trained on others
 #        bash scripts/label.sh --weights source.pt --studies photographs [--app label_app] [OPTIONS]
-#          your own. An app that exists is started as it is: --weights is for making it. OPTIONS are
-#          those of "grata-monai label start", e.g. --port 8080.
+#          your own. OPTIONS are those of "grata-monai label start", e.g. --port 8080, and those of
+#          "grata-monai label init" for how the model was trained, e.g. --size 256 --roi-size 512.
+#          An app that exists is started as it is: --weights and the latter are for making it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 app="" weights="" given=$#
-options=()
+options=() settings=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --app | --weights)
@@ -22,6 +23,11 @@ while [ $# -gt 0 ]; do
       ;;
     --app=*) app="${1#*=}" ;;
     --weights=*) weights="${1#*=}" ;;
+    --regions) settings+=("$1") ;;
+    --size | --roi-size | --method | --beta | --locator | --device | --max-upload-mb)
+      settings+=("$1" "${2:-}")
+      [ $# -lt 2 ] || shift
+      ;;
     *) options+=("$1") ;;
   esac
   shift
@@ -41,6 +47,7 @@ elif [ -f "$app/main.py" ]; then
   [ -z "$weights" ] ||
     echo "$app exists: --weights is ignored. Add it: $grata_monai label add $app $weights" >&2
 else
-  "$grata_monai" label init "$app" --weights "$weights"
+  "$grata_monai" label init "$app" --weights "$weights" ${settings[@]+"${settings[@]}"}
 fi
-exec "$grata_monai" label start "$app" "${options[@]}"
+# An empty array counts as unset in the bash of macOS.
+exec "$grata_monai" label start "$app" ${options[@]+"${options[@]}"}

@@ -25,7 +25,7 @@ def result_params(
         request: What was asked for.
 
     Returns:
-        ``annotations`` (polygons as MONAI Label's plugins for CVAT and DSA read them), ``size``
+        ``annotations`` (polygons in the form of MONAI Label's ``PolygonWriter``), ``size``
         (rows, columns) and ``region`` of the photograph, ``vcdr``, ``confidence`` and
         ``confidences``, ``disc_center``, ``location_confidence``, ``note``, ``method``,
         ``life_cycle``, ``beta``, ``model_version``, ``images_seen``, ``cosine``,

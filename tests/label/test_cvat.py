@@ -135,12 +135,20 @@ def test_nothing_found(server, monkeypatch):
     assert (response.status_code, json.loads(response.body)) == (200, [])
 
 
-def test_what_the_server_refuses_is_passed_on(server, monkeypatch):
-    server.status, server.answer = 422, b'{"detail": "Cannot read the photograph"}'
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b'{"detail": "Cannot read the photograph"}', "Cannot read the photograph"),
+        (b"<h1>Forbidden</h1>", "<h1>Forbidden</h1>"),
+        (b"[]", "[]"),
+    ],
+)
+def test_what_the_server_refuses_is_passed_on(server, monkeypatch, answer, reason):
+    server.status, server.answer = 422, answer
     response, log = call(monkeypatch, body(), GRATA_SERVER=server.url)
     assert response.status_code == 422
-    assert "Cannot read the photograph" in json.loads(response.body)["detail"]
-    assert "422" in log[-1]
+    assert json.loads(response.body) == {"detail": reason}
+    assert log[-1] == f"422: {reason}"
 
 
 def test_no_server_and_no_image(server, monkeypatch):

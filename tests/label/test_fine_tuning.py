@@ -177,7 +177,6 @@ def test_whole_photographs_of_all_formats_are_cut_around_their_disc(
     untrained, eyes, tmp_path, monkeypatch
 ):
     """Five formats, one image more than a batch; what the training saw is read from its lists."""
-    pydicom_writer = pytest.importorskip("tests.imaging.test_reading").write_dicom
     seen = {}
     workflow = fine_tuning.run_workflow
 
@@ -198,7 +197,7 @@ def test_whole_photographs_of_all_formats_are_cut_around_their_disc(
         pixels = np.pad(image, ((number, 40), (30, 50 - number), (0, 0)))
         path = tmp_path / f"{number}{suffix}"
         if suffix == ".dcm":
-            pydicom_writer(path, pixels)
+            write_dicom(path, pixels)
         else:
             Image.fromarray(pixels).save(path)
         whole = np.pad(labels, ((number, 40), (30, 50 - number)))

@@ -23,6 +23,7 @@ from monailabel.client.client import MONAILabelClientException
 
 from grata_monai.label import SegmentationService, init_app
 from grata_monai.label.label_files import LABEL_EXTENSIONS, read_label_file, write_label_file
+from tests.imaging.test_dicom import write_dicom
 from tests.label.conftest import HEIGHT, WIDTH
 from tests.label.live_server import LiveServer
 
@@ -123,22 +124,6 @@ def test_every_output_format_holds_the_same(client, extension, tmp_path):
     assert expected.any()
 
 
-def dicom_of(pixels, path):
-    pydicom = pytest.importorskip("pydicom")
-    meta = pydicom.dataset.FileMetaDataset()
-    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.77.1.5.1"
-    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
-    data = pydicom.dataset.FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    data.is_little_endian, data.is_implicit_VR = True, False
-    data.Rows, data.Columns = pixels.shape[:2]
-    data.SamplesPerPixel, data.PhotometricInterpretation, data.PlanarConfiguration = 3, "RGB", 0
-    data.BitsAllocated = data.BitsStored = 8
-    data.HighBit, data.PixelRepresentation = 7, 0
-    data.PixelData = pixels.tobytes()
-    data.save_as(str(path), write_like_original=False)
-
-
 @pytest.mark.parametrize(
     "suffix", [".png", ".PNG", ".tif", ".TIFF", ".bmp", ".dcm", ".jpg", ".JPEG"]
 )
@@ -147,7 +132,7 @@ def test_uploads_of_every_format(client, photographs, tmp_path, suffix):
     image = Image.open(photographs / "eye 0.png").convert("RGB")
     path = tmp_path / f"upload{suffix}"
     if suffix == ".dcm":
-        dicom_of(np.asarray(image), path)
+        write_dicom(path, np.asarray(image))
     else:
         image.save(path)
     found, answer = labels_of(client, file=str(path))
@@ -429,17 +414,18 @@ def test_memory_after_fifty_requests(live):
     assert eventually(lambda: not list(uploads.iterdir()))  # removed after the answer was sent
 
 
+@pytest.fixture(scope="module")
+def story(self, tmp_path_factory, weights, settings, photographs):
+    with serving(
+        tmp_path_factory, weights, settings, photographs, options=["--no-scoring"]
+    ) as live:
+        (live.root / "client").mkdir()
+        live.client = MONAILabelClient(live.url, tmpdir=str(live.root / "client"))
+        yield live
+
+
 class TestAnnotation:
     """Save, score, train, serve the new weights, roll back: one story, in order."""
-
-    @pytest.fixture(scope="class")
-    def story(self, tmp_path_factory, weights, settings, photographs):
-        with serving(
-            tmp_path_factory, weights, settings, photographs, options=["--no-scoring"]
-        ) as live:
-            (live.root / "client").mkdir()
-            live.client = MONAILabelClient(live.url, tmpdir=str(live.root / "client"))
-            yield live
 
     def test_broken_studies_do_not_stop_scoring(self, story):
         (story.root / "studies" / "broken.png").write_bytes(b"no image")

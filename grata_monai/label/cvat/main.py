@@ -45,7 +45,7 @@ def handler(context: Any, event: Any) -> Any:
     try:
         result = _infer(settings.server, settings.model, image, settings.params, settings.token)
     except urllib.error.HTTPError as error:
-        return _response(context, error.code, error.read().decode("utf-8", "replace"))
+        return _response(context, error.code, _reason(error))
     except (OSError, ValueError) as error:
         return _response(context, 502, f"{settings.server} gave no answer to use: {error}")
     return _response(context, 200, list(_shapes(result)))
@@ -79,6 +79,15 @@ def _infer(server: str, model: str, image: bytes, params: Mapping[str, Any], tok
     )
     with urllib.request.urlopen(request, timeout=110) as answer:
         return json.load(answer)
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    """Return the server's own words; a gateway before it may have answered in another form."""
+    text = error.read().decode("utf-8", "replace")
+    try:
+        return str(json.loads(text)["detail"])
+    except (ValueError, TypeError, KeyError):
+        return text
 
 
 def _shapes(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

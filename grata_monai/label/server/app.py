@@ -130,7 +130,7 @@ class FundusApp(MONAILabelApp):
         study = studies.get_image_uri(image)
         center = studies.get_image_info(image).get("disc_center") if study else None
         path = study or self._upload(image)
-        with client_errors({path: repr(image) if study else "that was uploaded"}):
+        with client_errors({path: repr(image) if study else "(upload)"}):
             file, params = task({"disc_center": center, **request, "image": path})
         tag = request.get("label_tag") or DefaultLabelTag.ORIGINAL
         label: str = file

@@ -88,7 +88,7 @@ class FundusDatastore(LocalDatastore):
         photograph = self.get_image_uri(image_id)
         if not photograph:
             raise HTTPException(404, f"There is no study {image_id!r}.")
-        with client_errors({label_filename: "that was uploaded", photograph: repr(image_id)}):
+        with client_errors({label_filename: "(upload)", photograph: repr(image_id)}):
             columns, rows = probe(photograph)[0]
             labels = read_label_file(label_filename)
             check_label_size(labels, (rows, columns), f"The label map of {image_id}")
