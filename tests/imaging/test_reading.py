@@ -18,7 +18,6 @@ from grata_monai.imaging import (
     read_levels,
     read_photograph,
 )
-from tests.imaging.test_dicom import write_dicom as write_dicom  # others take it from here
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
 

@@ -18,6 +18,7 @@ from grata_monai.label.fine_tuning import FineTuning, LabeledImage, fine_tune, m
 from grata_monai.label.versions import ModelVersions
 from grata_monai.networks import ResUNet34, available_heads, source_network
 from grata_monai.training import save_source_weights
+from tests.imaging.test_dicom import write_dicom
 
 SIZE = 64
 QUICK = FineTuning(
