@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,7 +14,10 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
+
+from grata_monai.label import init_app
 
 PATIENCE = 180.0
 
@@ -114,6 +118,18 @@ class LiveServer:
                 return status[0]
             time.sleep(0.3)
         raise RuntimeError(f"{path} did not end: {status}")
+
+
+@contextmanager
+def serving(tmp_path_factory, weights, settings, photographs, **more):
+    """Start a server of its own on copies of everything."""
+    root = tmp_path_factory.mktemp("live")
+    init_app(root / "app", weights, settings)
+    shutil.copytree(photographs, root / "studies")
+    (root / "secret.png").write_bytes((root / "studies" / "eye 0.png").read_bytes())
+    with LiveServer(root / "app", root / "studies", root / "log", **more) as live:
+        live.root = root
+        yield live
 
 
 def _part(boundary, disposition, content):

@@ -10,7 +10,6 @@ import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -21,26 +20,14 @@ pytest.importorskip("monailabel", reason="needs the extra 'label': bash scripts/
 from monailabel.client import MONAILabelClient
 from monailabel.client.client import MONAILabelClientException
 
-from grata_monai.label import SegmentationService, init_app
+from grata_monai.label import SegmentationService
 from grata_monai.label.label_files import LABEL_EXTENSIONS, read_label_file, write_label_file
 from tests.imaging.test_dicom import write_dicom
 from tests.label.conftest import HEIGHT, WIDTH
-from tests.label.live_server import LiveServer
+from tests.label.live_server import serving
 
 pytestmark = pytest.mark.label
 TRAVERSALS = ["../secret", "/etc/passwd", "..", "a/../../secret", "..\\secret", "%2e%2e%2fsecret"]
-
-
-@contextmanager
-def serving(tmp_path_factory, weights, settings, photographs, **more):
-    """Start a server of its own on copies of everything."""
-    root = tmp_path_factory.mktemp("live")
-    init_app(root / "app", weights, settings)
-    shutil.copytree(photographs, root / "studies")
-    (root / "secret.png").write_bytes((root / "studies" / "eye 0.png").read_bytes())
-    with LiveServer(root / "app", root / "studies", root / "log", **more) as live:
-        live.root = root
-        yield live
 
 
 @pytest.fixture(scope="module")
