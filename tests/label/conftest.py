@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,17 +13,6 @@ from grata_monai.label import LabelSettings, SegmentationService, init_app
 from tests.source_models import write_plausible_source
 
 HEIGHT, WIDTH, ROI, SIZE = 160, 200, 96, 64
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1400,900",
-)
 
 
 @pytest.fixture(scope="session")
@@ -68,22 +55,3 @@ def service(app):
 @pytest.fixture
 def photograph(paths):
     return np.asarray(Image.open(paths[0]).convert("RGB"))
-
-
-@pytest.fixture(scope="session")
-def chromium(tmp_path_factory):
-    """A headless Chromium that records its console and its requests."""
-    webdriver = pytest.importorskip("selenium.webdriver")
-    binary = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if binary is None or driver is None:
-        pytest.skip("no Chromium with chromedriver here (Debian: chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = webdriver.ChromeService(executable_path=driver)
-    browser = webdriver.Chrome(options=options, service=service)
-    yield browser
-    browser.quit()
