@@ -76,7 +76,21 @@ def init(app: Path, weights: Path, size: int, regions: bool, **options: Any) -> 
     show_default=True,
     help="Score new studies in the background, for the order hardest_first.",
 )
-def start(app: Path, studies: Path, host: str, port: int, scoring: bool) -> None:
+@click.option(
+    "--conf",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="Put a setting over that of APP/settings.json; may be repeated.",
+)
+def start(
+    app: Path,
+    studies: Path,
+    host: str,
+    port: int,
+    scoring: bool,
+    conf: tuple[tuple[str, str], ...],
+) -> None:
     """Start MONAI Label's server with APP on a folder of photographs; Ctrl-C stops it.
 
     The review page is at /grata/, the API at /. Settings are in APP/settings.json; MONAI Label's
@@ -84,7 +98,9 @@ def start(app: Path, studies: Path, host: str, port: int, scoring: bool) -> None
     """
     from grata_monai.label import server_command
 
-    command, environment = server_command(app, studies, host=host, port=port, scoring=scoring)
+    command, environment = server_command(
+        app, studies, host=host, port=port, scoring=scoring, conf=dict(conf)
+    )
     click.echo(f"Look at http://{host}:{port}/grata/ once it has started.")
     os.execve(command[0], command, environment)
 

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import bz2
+import zlib
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +31,8 @@ _TAGS = (
     "General Anatomy list~SCT^85756007^Tissue~SCT^85756007^Tissue~^^~Anatomic codes - DICOM master "
     "list~^^~^^|"
 )
-_MOST_PIXELS = 2**28
+MOST_PIXELS = 2**26
+"""Of a label map; no photograph has as many."""
 _GEOMETRY = "Reference image geometry"
 _TO_LPS = {
     "right-anterior-superior": (-1.0, -1.0, 1.0),
@@ -101,6 +104,7 @@ def read_nrrd(path: Path) -> LabelMap:
             if {"data file", "datafile"} & header.keys():
                 # it could name any file of this machine
                 raise ValueError("its pixels are in another file; save it as one file")
+            _check_pixels(header, file)
             data = nrrd.read_data(header, file)
     except nrrd.NRRDError as error:
         raise ValueError(str(error)) from error
@@ -110,6 +114,29 @@ def read_nrrd(path: Path) -> LabelMap:
     if "Segment0_ID" in header:
         return join_segments(_segments(layers, header))
     return plain_labels(layers[..., 0]) if layers.shape[-1] == 1 else join_layers(layers)
+
+
+def _check_pixels(header: dict[str, Any], file: BinaryIO) -> None:
+    """Check that the pixels are as few as a photograph has, before all of them are inflated.
+
+    pynrrd inflates what follows the header, whatever the header says of its size.
+    """
+    count = int(np.prod(np.asarray(header.get("sizes", 0), dtype=np.float64)))
+    encoding = str(header.get("encoding"))
+    inflate: Any = None
+    if encoding in {"gzip", "gz"}:
+        inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    elif encoding in {"bzip2", "bz2"}:
+        inflate = bz2.BZ2Decompressor()
+    size, start = 0, file.tell()
+    while inflate is not None and not inflate.eof and size <= 8 * MOST_PIXELS:
+        ahead = getattr(inflate, "unconsumed_tail", b"") or file.read(2**16)
+        if not ahead and getattr(inflate, "needs_input", True):
+            break
+        size += len(inflate.decompress(ahead, 2**20))
+    file.seek(start)
+    if count > MOST_PIXELS or size > 8 * MOST_PIXELS:
+        raise ValueError(f"it has more than {MOST_PIXELS} pixels, which no label map has")
 
 
 def _nrrd() -> ModuleType:
@@ -166,7 +193,7 @@ def _in_photograph(volume: npt.NDArray[Any], header: dict[str, Any]) -> npt.NDAr
     size = last - first + 1
     if (start == 0).all() and (size == volume.shape[:3]).all():
         return volume
-    if (size < 1).any() or size.prod(dtype=float) > _MOST_PIXELS:
+    if (size < 1).any() or size.prod(dtype=float) > MOST_PIXELS:
         raise ValueError(f"the size of its photograph cannot be {' x '.join(map(str, size))}")
     whole = np.zeros((*size, volume.shape[3]), dtype=volume.dtype)
     low = np.maximum(start, 0)

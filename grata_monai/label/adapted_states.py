@@ -68,6 +68,21 @@ class AdaptedStates:
                 self._kept.popitem(last=False)
             return adapter
 
+    def forget(self, key: Hashable) -> None:
+        """Forget the adapter of a key, if there is one."""
+        with self._lock:
+            self._kept.pop(key, None)
+
+    def forget_old(self) -> None:
+        """Forget what was not used for too long, so that its memory is free."""
+        with self._lock:
+            self._forget_old()
+
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self._kept.clear()
+
     def _forget_old(self) -> None:
         oldest = self.clock() - self.seconds
         for key in [key for key, (_, used) in self._kept.items() if used < oldest]:

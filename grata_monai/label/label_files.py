@@ -32,7 +32,7 @@ from grata_monai.label._label_volumes import (
     slice_of,
     some_levels,
 )
-from grata_monai.label._nrrd_files import read_nrrd, write_segmentation, write_volume
+from grata_monai.label._nrrd_files import MOST_PIXELS, read_nrrd, write_segmentation, write_volume
 from grata_monai.transforms.outputs import write_nifti_labels
 
 LABEL_EXTENSIONS = (".png", ".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
@@ -45,6 +45,7 @@ _UNREADABLE = (
     IndexError,
     EOFError,
     OverflowError,
+    MemoryError,
     zlib.error,
     struct.error,
     ImageFileError,
@@ -176,6 +177,8 @@ def _grey_labels(levels: npt.NDArray[Any]) -> LabelMap:
 
 def _read_nifti(path: Path) -> LabelMap:
     image = nibabel.load(path)
+    if np.prod(np.asarray(image.shape, dtype=np.float64)) > MOST_PIXELS:
+        raise ValueError(f"it has more than {MOST_PIXELS} pixels, which no label map has")
     data = np.asanyarray(image.dataobj)
     if data.ndim < 2:
         raise ValueError(f"it has {data.ndim} axes")

@@ -7,13 +7,17 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Mapping
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 
+from grata_monai._checks import check_choice
 from grata_monai.label.service import MODEL_FOLDER
 from grata_monai.label.settings import LabelSettings
 from grata_monai.label.versions import ModelVersions
 
+_TRUE = {"1", "true", "t", "yes", "y", "on"}  # as pydantic reads settings
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -38,6 +42,7 @@ def server_command(
     host: str = "127.0.0.1",
     port: int = 8000,
     scoring: bool = True,
+    conf: Mapping[str, str] | None = None,
 ) -> tuple[list[str], dict[str, str]]:
     """Return the command that runs the server, and its environment; all is checked before.
 
@@ -47,6 +52,7 @@ def server_command(
         host: Address to listen at; other than this machine's own it needs the sign-in.
         port: Port to listen at.
         scoring: Whether studies are scored in the background.
+        conf: Settings to put over those of ``settings.json``, as text.
 
     Returns:
         Arguments, the interpreter first, and environment variables. MONAI Label's own settings
@@ -58,7 +64,11 @@ def server_command(
     """
     app, folder = Path(app_dir).absolute(), Path(studies).absolute()
     app_versions(app).current()
-    LabelSettings.read(app)
+    LabelSettings.read(app, conf)
+    for key in conf or ():
+        check_choice(
+            "the annotation server", "conf", key, [one.name for one in fields(LabelSettings)]
+        )
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder} of photographs.")
     if find_spec("monailabel") is None:
@@ -67,8 +77,8 @@ def server_command(
             "for it; by hand: pip install 'grata-monai[label]' (Python 3.10 to 3.12)."
         )
     environment = {**_defaults(app, scoring), **os.environ}
-    is_open = environment.get("MONAI_LABEL_AUTH_ENABLE", "false").lower() in {"0", "false", "no"}
-    if is_open and host not in _LOOPBACK:
+    has_sign_in = environment.get("MONAI_LABEL_AUTH_ENABLE", "").strip().lower() in _TRUE
+    if not has_sign_in and host not in _LOOPBACK:
         raise ValueError(
             f"Anybody who reaches {host} could read and change the studies. Set "
             "MONAI_LABEL_AUTH_ENABLE=true and MONAI_LABEL_AUTH_REALM_URI (sign-in), or listen at "
@@ -78,6 +88,7 @@ def server_command(
     command = [sys.executable, "-m", "monailabel.main", "start_server"]
     command += ["--app", str(app), "--studies", str(folder)]
     command += ["--host", host, "--port", str(port)]
+    command += [part for pair in (conf or {}).items() for part in ("--conf", *pair)]
     return [*command, "--uvicorn_app", "grata_monai.label.server.asgi:app"], environment
 
 

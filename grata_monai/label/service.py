@@ -15,16 +15,18 @@ import torch
 
 from grata_monai._files import sha256_of
 from grata_monai.adapters import Adapter, build_adapter
-from grata_monai.imaging import read_photograph
+from grata_monai.imaging import probe, read_photograph
+from grata_monai.imaging.reading import UNREADABLE
 from grata_monai.label.adapted_states import AdaptedStates
 from grata_monai.label.segmentation import Photograph, Segmentation, Segmenter
-from grata_monai.label.settings import LabelSettings, SegmentationRequest
+from grata_monai.label.settings import LabelSettings, SegmentationRequest, check_center
 from grata_monai.label.uncertainty import Uncertainty, measure_uncertainty
 from grata_monai.label.versions import ModelVersion, ModelVersions
 from grata_monai.localization import DiscLocation, NetworkLocator, locate_disc
 from grata_monai.networks import source_network
 
 MODEL_FOLDER = "model"
+LARGEST = 60_000_000  # pixels of a photograph; others take minutes and many GB
 _REMEMBERED = 512  # places of discs
 
 
@@ -77,10 +79,13 @@ class SegmentationService:
         """
         photograph = _read(image)
         with self._lock:
-            version, segmenter = self._current()
+            version, segmenter = served = self._current()
+            location = self._locate(image, photograph, request, served) if whole else None
             adapter = self._adapter(request, version)
-            location = self._locate(image, photograph, request, version) if whole else None
-            return segmenter(photograph, adapter, location), version
+            found = segmenter(photograph, adapter, location)
+            if found.trace.get("updated") == 0.0:  # not finite: a state that cannot go on
+                self.states.forget((version.name, request.key))
+            return found, version
 
     def measure(
         self, image: str | os.PathLike[str], *, whole: bool, center: Any = None
@@ -99,8 +104,8 @@ class SegmentationService:
         photograph = _read(image)
         request = self.settings.request({"disc_center": center})
         with self._lock:
-            version, segmenter = self._current()
-            location = self._locate(image, photograph, request, version) if whole else None
+            version, segmenter = served = self._current()
+            location = self._locate(image, photograph, request, served) if whole else None
             item = segmenter.prepare(photograph, location)
             inputs = torch.as_tensor(item["image"])[None].to(segmenter.device)
             found = measure_uncertainty(segmenter.network, inputs, seed=self.settings.seed)
@@ -121,60 +126,78 @@ class SegmentationService:
                 device=device,
             )
             self._served = (version, segmenter)
+            self.states.clear()
         return self._served
 
     def _adapter(self, request: SegmentationRequest, version: ModelVersion) -> Adapter:
+        seed = self.settings.seed
+        self.states.forget_old()
         if request.life_cycle == "off":
             return build_adapter("source")
         if request.life_cycle == "episodic":
-            return self._build(request, "per_image")
+            return request.build(life_cycle="per_image", seed=seed)
         if request.client is None:
             raise ValueError(
                 "The life cycle 'online' keeps an adapted state per client: send a 'client_id', or "
                 "use 'episodic'."
             )
-        return self.states.get((version.name, request.key), lambda: self._build(request, "never"))
-
-    def _build(self, request: SegmentationRequest, life_cycle: str) -> Adapter:
-        settings = {"life_cycle": life_cycle, "seed": self.settings.seed, "beta": request.beta}
-        return build_adapter(request.method, **{**settings, **request.method_options})
+        key = (version.name, request.key)
+        if request.restart:
+            self.states.forget(key)
+        return self.states.get(key, lambda: request.build(life_cycle="never", seed=seed))
 
     def _locate(
         self,
         image: str | os.PathLike[str],
         photograph: Photograph,
         request: SegmentationRequest,
-        version: ModelVersion,
+        served: tuple[ModelVersion, Segmenter],
     ) -> DiscLocation:
         """Return where the disc is; the same file is searched once per version."""
         if request.disc_center is not None:
-            row, column = request.disc_center
-            height, width = photograph.shape[:2]
-            if not (0 <= row < height and 0 <= column < width):
-                raise ValueError(
-                    f"The 'disc_center' (row {row:g}, column {column:g}) is outside the photograph "
-                    f"of {height} rows and {width} columns."
-                )
-            return DiscLocation(row, column, confidence=1.0, method="given")
+            check_center(request.disc_center, photograph.shape[:2])
+            return DiscLocation(*request.disc_center, confidence=1.0, method="given")
+        version, segmenter = served
         key = (sha256_of(image), version.name)
         if key not in self._places:
-            self._places[key] = self._search(photograph)
+            self._places[key] = self._search(photograph, segmenter)
             while len(self._places) > _REMEMBERED:
                 self._places.popitem(last=False)
         return self._places[key]
 
-    def _search(self, photograph: Photograph) -> DiscLocation:
+    def _search(self, photograph: Photograph, segmenter: Segmenter) -> DiscLocation:
         if self.settings.locator == "classical":
             return locate_disc(photograph)
-        _, segmenter = self._current()
         locate = NetworkLocator(
             network=segmenter.network,
-            image_size=self.settings.image_size,
-            roi_size=self.settings.roi_size,
+            image_size=segmenter.image_size,
+            roi_size=segmenter.roi_size,
             device=segmenter.device,
         )
         return locate(photograph)
 
 
+def check_photograph(image: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return (rows, columns) of a photograph, without decoding it where that is possible.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no image, or so large that no camera made it.
+    """
+    if not os.path.exists(image):
+        raise FileNotFoundError(f"The photograph {os.fspath(image)} does not exist.")
+    try:
+        (columns, rows), _ = probe(image)
+    except UNREADABLE as error:
+        raise ValueError(f"Cannot read the photograph {os.fspath(image)}: {error}") from error
+    if rows * columns > LARGEST:
+        raise ValueError(
+            f"The photograph {os.fspath(image)} has {rows} x {columns} pixels; more than "
+            f"{LARGEST // 10**6} million are refused."
+        )
+    return rows, columns
+
+
 def _read(image: str | os.PathLike[str]) -> Photograph:
+    check_photograph(image)
     return np.asarray(read_photograph(image))

@@ -11,17 +11,24 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from grata_monai._checks import check_choice, check_number
 from grata_monai._files import atomic_path
-from grata_monai.adapters import ADAPTERS
+from grata_monai.adapters import ADAPTERS, Adapter, build_adapter
+from grata_monai.adapters.base import LifeCycle
 from grata_monai.bundle.setup import check_image_size
 from grata_monai.label.label_files import LABEL_EXTENSIONS
 
 Framing = Literal["photographs", "regions"]
+SERVED_METHODS = tuple(sorted(ADAPTERS.keys() - {"detta"}))
+"""Methods that need no self-supervised head, which the served network has not."""
 LIFE_CYCLES = ("episodic", "online", "off")
 FRAMINGS = ("photographs", "regions")
 LOCATORS = ("network", "classical")
+HOSTS = ("127.0.0.1", "localhost", "host.docker.internal")
 _FILE = "settings.json"
+_MOST = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +52,8 @@ class LabelSettings:
             forgotten.
         max_sessions: Adapted states kept at once; the one unused for longest goes first.
         max_upload_mb: Larger uploads are refused.
+        hosts: Names under which the server is called; others are refused where there is no sign-in,
+            since a page of the web could give its own name this machine's address.
         cors_origins: Addresses of web viewers elsewhere that may call the server from a browser,
             e.g. "https://viewer.hospital.org".
 
@@ -65,6 +74,7 @@ class LabelSettings:
     session_minutes: float = 60.0
     max_sessions: int = 16
     max_upload_mb: float = 64.0
+    hosts: list[str] = field(default_factory=lambda: [*HOSTS])
     cors_origins: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -77,12 +87,11 @@ class LabelSettings:
         check_number(owner, "session_minutes", self.session_minutes, minimum=0.0)
         check_number(owner, "max_sessions", self.max_sessions, minimum=1, integer=True)
         check_number(owner, "max_upload_mb", self.max_upload_mb, minimum=0.001)
-        if not isinstance(self.cors_origins, list):
-            raise ValueError(
-                f"The 'cors_origins' of {owner} must be a list of addresses. "
-                f"Got {self.cors_origins!r}."
-            )
-        self.request({})
+        for name in ("hosts", "cors_origins"):
+            if not isinstance(value := getattr(self, name), list):
+                raise ValueError(f"The {name!r} of {owner} must be a list. Got {value!r}.")
+        self.request({}).build(life_cycle="per_image", seed=self.seed)
+        _check_device(self.device)
 
     @classmethod
     def read(
@@ -125,8 +134,9 @@ class LabelSettings:
 
         Args:
             params: What a client sent: ``method``, ``life_cycle``, ``beta``, ``method_options``,
-                ``client_id``, ``disc_center``, ``result_extension``. A list is a choice that the
-                client was offered and did not make: its first entry counts. Others are ignored.
+                ``client_id``, ``disc_center``, ``result_extension``, ``restart``. A list is a
+                choice that the client was offered and did not make: its first entry counts.
+                Others are ignored.
 
         Raises:
             ValueError: If a value is none that a request can have.
@@ -141,8 +151,9 @@ class LabelSettings:
             method_options=given.get("method_options")
             or (self.method_options if is_default else {}),
             client=_client(given),
-            disc_center=_center(params.get("disc_center")),
+            disc_center=parse_center(params.get("disc_center")),
             extension=str(given.get("result_extension") or ".png"),
+            restart=bool(given.get("restart")),
         )
 
 
@@ -159,6 +170,7 @@ class SegmentationRequest:
         client: Who asks; needed for "online".
         disc_center: (row, column) of the disc; None: it is found.
         extension: Format of the label map.
+        restart: Whether to forget the client's adapted state first.
 
     Raises:
         ValueError: If a value is out of range.
@@ -171,10 +183,11 @@ class SegmentationRequest:
     client: str | None = None
     disc_center: tuple[float, float] | None = None
     extension: str = ".png"
+    restart: bool = False
 
     def __post_init__(self) -> None:
         """Check what can be checked without a photograph."""
-        check_choice("a request", "method", self.method, ADAPTERS)
+        check_choice("a request", "method", self.method, SERVED_METHODS)
         check_choice("a request", "life_cycle", self.life_cycle, LIFE_CYCLES)
         check_choice("a request", "result_extension", self.extension, LABEL_EXTENSIONS)
         if self.beta is not None:
@@ -186,6 +199,21 @@ class SegmentationRequest:
             )
         for name in {"life_cycle", "beta", "seed"} & self.method_options.keys():
             raise ValueError(f"{name!r} is no method option of a request; send it by itself.")
+        for name, value in self.method_options.items():
+            _check_cost(name, value)
+
+    def build(self, *, life_cycle: LifeCycle, seed: int) -> Adapter:
+        """Return the method, at the source.
+
+        Args:
+            life_cycle: Of the adapter.
+            seed: Of its draws.
+
+        Raises:
+            ValueError: If the method has no such option or does not take its value.
+        """
+        settings = {"life_cycle": life_cycle, "seed": seed, "beta": self.beta}
+        return build_adapter(self.method, **{**settings, **self.method_options})
 
     @property
     def key(self) -> str:
@@ -193,6 +221,26 @@ class SegmentationRequest:
         return json.dumps(
             [self.client, self.method, self.beta, self.method_options], sort_keys=True, default=str
         )
+
+
+def _check_cost(name: str, value: Any) -> None:
+    """Check that an option does not keep all other clients waiting, as a million views would."""
+    entries = value if isinstance(value, list) else [value]
+    counts = [one for one in entries if isinstance(one, int) and not isinstance(one, bool)]
+    if len(entries) > _MOST or any(abs(one) > _MOST for one in counts):
+        raise ValueError(
+            f"The method option {name!r} of a request must have no more than {_MOST} entries, and "
+            f"whole numbers up to {_MOST}."
+        )
+
+
+def _check_device(device: str | None) -> None:
+    try:
+        found = torch.device(device or "cpu")
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"There is no device {device!r}; give cpu, cuda, cuda:1, ...") from error
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"There is no device {device!r} on this machine.")
 
 
 def _read_object(path: Path) -> dict[str, Any]:
@@ -236,7 +284,12 @@ def _client(given: Mapping[str, Any]) -> str | None:
     return json.dumps(parts, default=str) if any(parts) else None
 
 
-def _center(value: Any) -> tuple[float, float] | None:
+def parse_center(value: Any) -> tuple[float, float] | None:
+    """Return the (row, column) that a client gave, None if it gave nothing.
+
+    Raises:
+        ValueError: If it is no pair of numbers.
+    """
     if value is None or value == "":
         return None
     try:
@@ -246,3 +299,18 @@ def _center(value: Any) -> tuple[float, float] | None:
             f"The 'disc_center' parameter of a request must be [row, column]. Got {value!r}."
         ) from None
     return row, column
+
+
+def check_center(center: tuple[float, float] | None, size: tuple[int, int]) -> None:
+    """Check that a disc's center is inside a photograph of (rows, columns).
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if center is not None and not all(
+        0 <= at <= side - 1 for at, side in zip(center, size, strict=True)
+    ):
+        raise ValueError(
+            f"The 'disc_center' (row {center[0]:g}, column {center[1]:g}) is outside the "
+            f"photograph of {size[0]} rows and {size[1]} columns."
+        )

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ KINDS = ("imported", "fine_tuned")
 _VERSIONS, _CURRENT, _LOCK, _UNFINISHED = "versions", "current", ".lock", ".unfinished"
 _PATIENCE = 120.0  # seconds; another process holds the lock while it copies one model
 _OURS = frozenset(("created", "sha256", "bytes"))
+_logger = logging.getLogger(__name__)
 
 
 class ModelVersions:
@@ -133,12 +135,14 @@ class ModelVersions:
         return read_version(self._path(name))
 
     def all(self) -> list[ModelVersion]:
-        """Return all complete versions, oldest first.
-
-        Raises:
-            ValueError: If one is damaged; the message names the file.
-        """
-        return [read_version(self._path(name)) for name in self._names()]
+        """Return the versions, oldest first; damaged ones are left out, and the log says why."""
+        found = []
+        for name in self._names():
+            try:
+                found.append(read_version(self._path(name)))
+            except ValueError as error:
+                _logger.warning("Left out: %s", error)
+        return found
 
     def make_current(self, name: str) -> ModelVersion:
         """Use another version from now on, an older or a newer one.

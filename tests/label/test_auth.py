@@ -135,6 +135,17 @@ def test_expired_and_foreign_tokens_are_refused(live, realm, seconds):
     assert "Sign in again" in json.loads(content)["detail"]
 
 
+def test_tokens_need_an_end_and_a_user(live, realm):
+    roles = {"realm_access": {"roles": ["monailabel-user"]}}
+    for claims in ({"preferred_username": "ada"}, {"exp": time.time() + 60}):
+        token = jwt.encode({**roles, **claims}, realm.key, algorithm="RS256")
+        assert live.request("GET", "/info/", headers=bearer(token))[0] == 401
+
+
+def test_reloading_is_not_there(live):
+    assert live.request("POST", "/reload")[0] == 404
+
+
 def test_unsigned_tokens_are_refused(live):
     claims = {"preferred_username": "ada", "realm_access": {"roles": ["monailabel-admin"]}}
     token = jwt.encode(claims, None, algorithm="none")
@@ -148,6 +159,10 @@ def test_roles_decide_who_may_what(live, realm, user):
     status, _, _ = live.form(
         "POST", "/grata/send-back?image=eye%200", fields={"note": ""}, headers=headers
     )
+    assert (status == 200) == (user in ANNOTATOR)
+    assert status in {200, 403}
+    save = {"params": json.dumps({"save_label": True, "label_tag": "final"})}
+    status, _, _ = live.form("POST", "/infer/fundus?image=eye%202", fields=save, headers=headers)
     assert (status == 200) == (user in ANNOTATOR)
     assert status in {200, 403}
     status, _, _ = live.request("POST", "/grata/versions/v0001/current", headers=headers)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import builtins
+import gzip
 
 import nibabel
 import numpy as np
@@ -389,3 +390,21 @@ def test_check_label_size(labels):
         check_label_size(labels, (6, 7), "Eye 3")
     with pytest.raises(ValueError, match="rows and columns are exchanged"):
         check_label_size(labels, (7, 5))
+
+
+def test_files_that_inflate_to_more_than_a_photograph_are_refused(tmp_path):
+    header = b"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 4 3 1\nencoding: gzip\n\n"
+    bomb = tmp_path / "bomb.nrrd"
+    bomb.write_bytes(header + gzip.compress(bytes(9 * 2**26), compresslevel=1))
+    with pytest.raises(ValueError, match="more than 67108864 pixels"):
+        read_label_file(bomb)
+    claims = header.replace(b"4 3 1", b"99999 99999 1")
+    bomb.write_bytes(claims + gzip.compress(bytes(12)))
+    with pytest.raises(ValueError, match="more than 67108864 pixels"):
+        read_label_file(bomb)
+    image = nibabel.Nifti1Image(np.zeros((4, 3, 1), np.uint8), np.eye(4))
+    image.header["dim"][1:4] = 32767, 32767, 20
+    nibabel_bytes = image.header.binaryblock + bytes(16)
+    (tmp_path / "bomb.nii").write_bytes(nibabel_bytes)
+    with pytest.raises(ValueError, match=r"bomb\.nii"):
+        read_label_file(tmp_path / "bomb.nii")

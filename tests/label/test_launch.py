@@ -55,6 +55,15 @@ def test_the_command_runs_this_interpreter_on_loopback(installed, app, photograp
     assert environment["MONAI_LABEL_APP_DIR"] == str(app)
 
 
+def test_settings_for_once_are_checked_and_passed_on(installed, app, photographs, port):
+    command, _ = server_command(app, photographs, port=port, conf={"method": "tent"})
+    at = command.index("--conf")
+    assert command[at : at + 3] == ["--conf", "method", "tent"]
+    for conf in ({"method": "magic"}, {"metod": "tent"}):
+        with pytest.raises(ValueError, match="must be one of"):
+            server_command(app, photographs, port=port, conf=conf)
+
+
 def test_settings_of_the_user_are_kept(installed, app, photographs, port, monkeypatch):
     monkeypatch.setenv("MONAI_LABEL_AUTO_UPDATE_SCORING", "false")
     _, environment = server_command(app, photographs, port=port)
@@ -70,8 +79,11 @@ def test_a_taken_port(installed, app, photographs):
 
 
 def test_an_open_server_is_not_shown_to_the_network(installed, app, photographs, port, monkeypatch):
-    with pytest.raises(ValueError, match="MONAI_LABEL_AUTH_ENABLE"):
-        server_command(app, photographs, host="0.0.0.0", port=port)
+    for value in (None, "false", "off", "n", "f", "0", ""):
+        if value is not None:
+            monkeypatch.setenv("MONAI_LABEL_AUTH_ENABLE", value)
+        with pytest.raises(ValueError, match="MONAI_LABEL_AUTH_ENABLE"):
+            server_command(app, photographs, host="0.0.0.0", port=port)
     monkeypatch.setenv("MONAI_LABEL_AUTH_ENABLE", "true")
     command, _ = server_command(app, photographs, host="0.0.0.0", port=port)
     assert "0.0.0.0" in command

@@ -402,7 +402,7 @@ def test_memory_after_fifty_requests(live):
 
 
 @pytest.fixture(scope="module")
-def story(self, tmp_path_factory, weights, settings, photographs):
+def story(tmp_path_factory, weights, settings, photographs):
     with serving(
         tmp_path_factory, weights, settings, photographs, options=["--no-scoring"]
     ) as live:

@@ -228,3 +228,54 @@ def test_ratio_and_confidence_by_hand(service, paths):
     assert found.vcdr == pytest.approx(extents[1] / extents[0])
     assert found.confidence == min(found.confidences.values())
     assert 0 <= found.confidence <= 1
+
+
+def test_a_client_can_start_again(service, paths):
+    params = {"life_cycle": "online", "client_id": "me"}
+    first = ask(service, paths[0], **params)
+    ask(service, paths[1], **params)
+    again = ask(service, paths[0], **params, restart=True)
+    assert again.trace == first.trace
+    assert again.images_seen == 1
+
+
+def test_a_state_that_is_not_finite_is_forgotten(service, paths):
+    params = {"life_cycle": "online", "client_id": "me", "beta": 1e30}
+    for _ in range(3):
+        found = ask(service, paths[0], **params)
+        if found.trace["updated"] == 0.0:
+            break
+    assert found.trace["updated"] == 0.0
+    assert ask(service, paths[0], **params).images_seen == 1
+
+
+def test_refused_requests_take_no_place(app, paths):
+    service = SegmentationService(app)
+    service.states.limit = 1
+    params = {"life_cycle": "online", "client_id": "me"}
+    ask(service, paths[0], **params)
+    with pytest.raises(ValueError, match="outside"):
+        ask(service, paths[0], life_cycle="online", client_id="you", disc_center=[9999, 0])
+    assert ask(service, paths[0], **params).images_seen == 2
+
+
+def test_an_error_in_the_middle_leaves_the_network_as_it_was(service, paths, monkeypatch):
+    before = state_of(service)
+
+    def fail(*_):
+        raise ZeroDivisionError("in the middle")
+
+    monkeypatch.setattr("grata_monai.adapters.grata.cosine_similarity", fail)
+    with pytest.raises(ZeroDivisionError):
+        ask(service, paths[0], life_cycle="online", client_id="me")
+    monkeypatch.undo()
+    after = state_of(service)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    fresh = SegmentationService(service.versions.folder.parent)
+    assert ask(service, paths[0]).trace == ask(fresh, paths[0]).trace
+
+
+def test_photographs_no_camera_made_are_refused(service, tmp_path):
+    Image.new("1", (8000, 8000)).save(tmp_path / "huge.png")
+    with pytest.raises(ValueError, match=r"huge\.png has 8000 x 8000 pixels"):
+        ask(service, tmp_path / "huge.png")

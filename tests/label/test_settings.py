@@ -35,6 +35,13 @@ def test_conf_of_the_server_goes_first_and_is_text(tmp_path):
         ('{"method": "grato"}', "did you mean 'grata'"),
         ('{"max_sessions": 0}', "max_sessions"),
         ('{"beta": -1}', "beta"),
+        ('{"method": "ptbn", "beta": 1}', "beta"),
+        ('{"method": "detta"}', "detta"),
+        ('{"method_options": {"mappin": "linear"}}', "mappin"),
+        ('{"device": "gpu"}', "no device 'gpu'"),
+        ('{"device": "cuda:99"}', "no device 'cuda:99'"),
+        ('{"seed": "x"}', "seed"),
+        ('{"hosts": "localhost"}', "must be a list"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path, content, message):
@@ -81,6 +88,8 @@ def test_numbers_may_be_text():
         ({"result_extension": ".exe"}, "result_extension"),
         ({"method_options": [["mapping"]]}, "must be an object"),
         ({"method_options": {"life_cycle": "never"}}, "no method option"),
+        ({"method_options": {"views": 65}}, "up to 64"),
+        ({"method": "detta"}, "'method' parameter"),
     ],
 )
 def test_a_wrong_request_is_refused(params, message):

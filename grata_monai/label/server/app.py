@@ -35,7 +35,7 @@ from grata_monai.label.service import SegmentationService
 from grata_monai.label.settings import LabelSettings
 
 WHOLE, REGION = "fundus", "fundus_roi"
-_KEPT_SECONDS = 24 * 3600  # of uploads that a killed server left
+_KEPT_SECONDS = 3600  # of what failed requests and killed servers leave
 _logger = logging.getLogger(__name__)
 
 
@@ -135,10 +135,29 @@ class FundusApp(MONAILabelApp):
         tag = request.get("label_tag") or DefaultLabelTag.ORIGINAL
         label: str = file
         if study and request.get("save_label"):
-            label = studies.save_label(
-                image, file, tag, {"model": request["model"], "params": params}
-            )
+            try:
+                label = studies.save_label(
+                    image, file, tag, {"model": request["model"], "params": _facts(params)}
+                )
+            except BaseException:
+                Path(file).unlink(missing_ok=True)
+                raise
         return {"label": label, "tag": tag, "file": file, "params": params}
+
+    def trainer(self, model: str) -> TrainTask:
+        """Return a training task.
+
+        Raises:
+            HTTPException: 404 if there is none of that name.
+        """
+        if model not in self._trainers:
+            raise HTTPException(404, f"There is no trainer {model!r}.")
+        return self._trainers[model]
+
+    def next_sample(self, request: Mapping[str, Any]) -> Any:
+        """Return the study to work on next; the strategy's name comes from the address alone."""
+        strategy = request.get("strategy")
+        return super().next_sample({**request, "strategy": str(strategy or "hardest_first")})
 
     def infer_wsi(self, request: Mapping[str, Any], datastore: Datastore | None = None) -> Any:
         """Refuse: these are no whole-slide images."""
@@ -157,6 +176,11 @@ class FundusApp(MONAILabelApp):
             if not needed or processes("scoring"):
                 return {}
         return super().async_scoring(method, params)
+
+    def cleanup_sessions(self) -> None:
+        """Forget old sessions, and remove uploads that failed requests left; called by a clock."""
+        super().cleanup_sessions()
+        _remove_old(self.uploads)
 
     def model_file(self, model: str, validate: bool = True) -> str | None:
         """Return the weights that are served, for downloading."""
@@ -194,12 +218,23 @@ def _private_folder(folder: Path) -> Path:
     """Make the folder of uploads, where this process puts all its temporary files from now on.
 
     MONAI Label stores uploads wherever Python puts temporary files, and passes their paths on as
-    images. In a folder of their own such paths can be told from others. Files that a killed server
-    left behind are removed after a day.
+    images. In a folder of their own such paths can be told from others.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for left in folder.iterdir():
-        if left.is_file() and time.time() - left.stat().st_mtime > _KEPT_SECONDS:
-            left.unlink(missing_ok=True)
+    _remove_old(folder)
     tempfile.tempdir = str(folder.resolve())
     return folder.resolve()
+
+
+def _remove_old(folder: Path) -> None:
+    for left in folder.iterdir():
+        try:
+            if left.is_file() and time.time() - left.stat().st_mtime > _KEPT_SECONDS:
+                left.unlink()
+        except FileNotFoundError:  # a request has just removed its own
+            continue
+
+
+def _facts(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is worth keeping of a result beside its label map."""
+    return {key: value for key, value in params.items() if key != "annotations"}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from monailabel.app import app as monai_label
@@ -19,7 +20,7 @@ from monailabel.endpoints.user.auth import get_current_user
 from monailabel.interfaces.exception import MONAILabelException
 
 from grata_monai.label.server.auth import current_user
-from grata_monai.label.server.errors import as_client_error
+from grata_monai.label.server.errors import as_client_error, log_refusal
 from grata_monai.label.server.middleware import Guard, UploadLimit
 from grata_monai.label.server.routes import own_routes
 from grata_monai.label.settings import LabelSettings
@@ -32,6 +33,7 @@ async def client_error(request: Request, error: Exception) -> Response:
     answer = as_client_error(error)
     if answer is None:
         raise error
+    log_refusal(answer, error)
     return JSONResponse({"detail": answer.detail}, answer.status_code)
 
 
@@ -52,8 +54,10 @@ def build_server(monai_label: FastAPI) -> FastAPI:
     server.include_router(own_routes())
     server.mount("/grata", StaticFiles(directory=_PAGE, html=True))
     server.mount("/", monai_label)
-    server.add_middleware(Guard)
-    own = LabelSettings.read(settings.MONAI_LABEL_APP_DIR)
+    own = LabelSettings.read(settings.MONAI_LABEL_APP_DIR, settings.MONAI_LABEL_APP_CONF)
+    server.add_middleware(Guard, origins=own.cors_origins)
+    if not settings.MONAI_LABEL_AUTH_ENABLE:  # a foreign name for this address is an attack
+        server.add_middleware(TrustedHostMiddleware, allowed_hosts=own.hosts)
     server.add_middleware(UploadLimit, megabytes=own.max_upload_mb)
     # MONAI Label lets every page of the web call it, and cannot start with a shorter list
     monai_label.user_middleware[:] = [
@@ -61,7 +65,7 @@ def build_server(monai_label: FastAPI) -> FastAPI:
     ]
     server.add_middleware(
         CORSMiddleware,
-        allow_origins=list(own.cors_origins),
+        allow_origins=own.cors_origins,
         allow_credentials=True,
         allow_methods=["*"],
         allow_headers=["*"],

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jwt
 import requests
 from fastapi import Depends, HTTPException
 from monailabel.config import settings
 from monailabel.endpoints.user.auth import User, get_public_key, oauth2_scheme
 
+_OPTIONS: Any = {"verify_aud": False, "require": ["exp"]}
 _ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "PS256"]
 
 
@@ -28,7 +31,7 @@ def signed_in_user(token: str) -> User:
     """
     try:
         key = get_public_key(settings.MONAI_LABEL_AUTH_REALM_URI)
-        claims = jwt.decode(token, key, algorithms=_ALGORITHMS, options={"verify_aud": False})
+        claims = jwt.decode(token, key, algorithms=_ALGORITHMS, options=_OPTIONS)
     except jwt.InvalidTokenError as error:
         raise HTTPException(
             401, f"Sign in again: {error}.", headers={"WWW-Authenticate": "Bearer"}
@@ -38,12 +41,19 @@ def signed_in_user(token: str) -> User:
     roles = claims
     for part in settings.MONAI_LABEL_AUTH_TOKEN_ROLES.split("#"):
         roles = roles.get(part, {}) if isinstance(roles, dict) else {}
+    username = claims.get(settings.MONAI_LABEL_AUTH_TOKEN_USERNAME)
+    if not isinstance(username, str) or not username:
+        raise HTTPException(401, "The token names no user.")
     return User(
-        username=str(claims.get(settings.MONAI_LABEL_AUTH_TOKEN_USERNAME) or ""),
-        email=claims.get(settings.MONAI_LABEL_AUTH_TOKEN_EMAIL),
-        name=claims.get(settings.MONAI_LABEL_AUTH_TOKEN_NAME),
+        username=username,
+        email=_text(claims.get(settings.MONAI_LABEL_AUTH_TOKEN_EMAIL)),
+        name=_text(claims.get(settings.MONAI_LABEL_AUTH_TOKEN_NAME)),
         roles=[str(role) for role in roles] if isinstance(roles, list) else [],
     )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def current_user(token: str = Depends(oauth2_scheme)) -> User:

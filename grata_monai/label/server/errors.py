@@ -9,8 +9,11 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from unicodedata import category
 
+import requests
 from fastapi import HTTPException
+from monailabel.config import settings
 from monailabel.interfaces.exception import (
     ImageNotFoundException,
     LabelNotFoundException,
@@ -18,7 +21,7 @@ from monailabel.interfaces.exception import (
 )
 
 _logger = logging.getLogger(__name__)
-_LONGEST_NAME = 200
+_LONGEST_NAME = 255
 
 
 @contextmanager
@@ -41,7 +44,7 @@ def client_errors(names: Mapping[str, str] | None = None) -> Iterator[None]:
         answer = as_client_error(error)
         if answer is None:
             raise
-        _logger.warning("Refused with %d: %s", answer.status_code, answer.detail)
+        log_refusal(answer, error)
         for path, name in (names or {}).items():
             answer.detail = answer.detail.replace(path, name)
         raise answer from error
@@ -51,8 +54,10 @@ def as_client_error(error: BaseException) -> HTTPException | None:
     """Return the HTTP 4xx for an error that a client can cure, None for others."""
     while isinstance(error, RuntimeError) and error.__cause__ is not None:
         error = error.__cause__
-    if isinstance(error, json.JSONDecodeError):
-        return HTTPException(400, f"The parameters are no JSON: {error}.")
+    if isinstance(error, (json.JSONDecodeError, RecursionError)):
+        return HTTPException(400, f"The parameters are no JSON: {_one_line(error)}.")
+    if isinstance(error, requests.RequestException):
+        return HTTPException(401, "The sign-in service refused, or does not answer.")
     if isinstance(error, (ImageNotFoundException, LabelNotFoundException)):
         return HTTPException(404, str(error.msg))
     if isinstance(error, MONAILabelException):
@@ -65,6 +70,11 @@ def as_client_error(error: BaseException) -> HTTPException | None:
     return None
 
 
+def log_refusal(answer: HTTPException, error: BaseException) -> None:
+    """Keep in the log where an error that counts as the client's came from."""
+    _logger.info("Refused with %d: %s", answer.status_code, answer.detail, exc_info=error)
+
+
 def plain_name(value: str, what: str) -> str:
     """Return a name that a client sent, if it can be no path.
 
@@ -75,13 +85,7 @@ def plain_name(value: str, what: str) -> str:
     Raises:
         HTTPException: 400 if it holds a separator or control character, or is hidden or too long.
     """
-    bad = (
-        not value
-        or len(value) > _LONGEST_NAME
-        or value.startswith(".")
-        or any(character in "/\\" or not character.isprintable() for character in value)
-    )
-    if bad:
+    if not is_plain(value):
         raise HTTPException(
             400,
             f"The {what} must be a plain name without slashes, such as those in the list of "
@@ -90,5 +94,15 @@ def plain_name(value: str, what: str) -> str:
     return value
 
 
+def is_plain(name: str) -> bool:
+    """Tell whether a name can be that of a study: no path, not hidden, no control characters."""
+    is_short = 0 < len(name) <= _LONGEST_NAME and not name.startswith(".")
+    return is_short and not any(one in "/\\" or category(one) == "Cc" for one in name)
+
+
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    """Return what an error says, without where this server keeps its files."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    for folder in (settings.MONAI_LABEL_STUDIES, settings.MONAI_LABEL_APP_DIR):
+        text = text.replace(f"{folder}/", "") if folder else text
+    return text

@@ -14,15 +14,12 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
-from grata_monai.adapters import ADAPTERS
 from grata_monai.label.label_files import LABEL_EXTENSIONS, write_label_file
 from grata_monai.label.results import result_params
 from grata_monai.label.segmentation import SEGMENTS
 from grata_monai.label.server.errors import as_client_error
 from grata_monai.label.service import SegmentationService
-from grata_monai.label.settings import LIFE_CYCLES
-
-_HEADS_NEEDED = {"detta"}  # the served network has none
+from grata_monai.label.settings import LIFE_CYCLES, SERVED_METHODS
 
 
 class FundusInfer(InferTask):
@@ -42,7 +39,7 @@ class FundusInfer(InferTask):
             dimension=2,
             description=f"Optic disc and cup with test-time adaptation, in {where}",
             config={
-                "method": _first(settings.method, sorted(ADAPTERS.keys() - _HEADS_NEEDED)),
+                "method": _first(settings.method, SERVED_METHODS),
                 "life_cycle": _first(settings.life_cycle, LIFE_CYCLES),
                 "beta": "",  # clients send back what they were offered: the method's own
                 "result_extension": list(LABEL_EXTENSIONS),
@@ -94,6 +91,11 @@ class FundusInfer(InferTask):
 
 class FundusBatchInfer(BatchInferTask):
     """MONAI Label's batch inference, which one broken image does not stop."""
+
+    def get_images(self, request: Mapping[str, Any], datastore: Datastore) -> list[str]:
+        """Return the studies that a request means, and nothing that is no study."""
+        known = set(datastore.list_images())
+        return [one for one in super().get_images(request, datastore) if one in known]
 
     def __call__(
         self, request: Mapping[str, Any], datastore: Datastore, infer: Callable[..., Any]

@@ -4,15 +4,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import HTTPException
 from fastapi.responses import JSONResponse
-from starlette.datastructures import MutableHeaders, QueryParams
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from grata_monai.label.server.errors import plain_name
 
+_HARMLESS = {"GET", "HEAD", "OPTIONS"}
 _NAMES = ("image", "id", "label", "tag", "session_id")
 _PAGE = "/grata/"
 _PAGE_POLICY = "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'self'"
@@ -59,16 +62,20 @@ class UploadLimit:
 
 
 class Guard:
-    """ASGI middleware: HTTP 400 for names that could be paths; keeps browsers from guessing types.
+    """ASGI middleware: refuses names that could be paths, and pages of other servers.
 
-    The page may load what this server has, and nothing else.
+    A browser sends some requests for any page, and asks nobody (cross-site request forgery): what
+    would change something is refused (HTTP 403) unless the page came from this server or one in the
+    list. Our own page may load what this server has, and nothing else.
 
     Args:
         app: What handles requests.
+        origins: Addresses of other web viewers that may call.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, origins: Sequence[str] = ()) -> None:
         self.app = app
+        self.origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
@@ -77,6 +84,7 @@ class Guard:
             return
         try:
             _check_names(QueryParams(scope["query_string"]))
+            self._check_origin(scope["method"], Headers(scope=scope))
         except HTTPException as error:
             answer = JSONResponse({"detail": error.detail}, error.status_code)
             await answer(scope, receive, send)
@@ -91,6 +99,15 @@ class Guard:
             await send(message)
 
         await self.app(scope, receive, hardened)
+
+    def _check_origin(self, method: str, headers: Headers) -> None:
+        origin = headers.get("origin")
+        if origin is None or method in _HARMLESS or origin in self.origins:
+            return
+        if urlsplit(origin).netloc != headers.get("host"):
+            raise HTTPException(
+                403, f"Pages of {origin} may not change anything here (see cors_origins)."
+            )
 
 
 def _check_names(query: QueryParams) -> None:

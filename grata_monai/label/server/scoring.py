@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.strategy import Strategy
 from tqdm import tqdm
 
+from grata_monai.label.server.datastore import FundusDatastore
 from grata_monai.label.server.errors import as_client_error
 from grata_monai.label.service import SegmentationService
 from grata_monai.label.uncertainty import Uncertainty, rank_uncertainty
@@ -39,7 +39,7 @@ class UncertaintyScoring(ScoringMethod):
         super().__init__("Uncertainty without labels: entropy, view disagreement, misalignment")
         self.service = service
 
-    def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any]:
+    def __call__(self, request: Mapping[str, Any], datastore: FundusDatastore) -> dict[str, Any]:
         """Score all studies that need it.
 
         Args:
@@ -59,7 +59,7 @@ class UncertaintyScoring(ScoringMethod):
         self._rank(datastore)
         return {"scored": len(stale) - len(failed), "failed": failed}
 
-    def stale(self, datastore: Datastore, *, force: bool = False) -> list[str]:
+    def stale(self, datastore: FundusDatastore, *, force: bool = False) -> list[str]:
         """Return the studies without a final label map that the current model has not measured."""
         current = self.service.versions.current().name
         return [
@@ -68,7 +68,7 @@ class UncertaintyScoring(ScoringMethod):
             if force or _facts(datastore, study).get("version") != current
         ]
 
-    def _measure(self, study: str, datastore: Datastore) -> dict[str, Any]:
+    def _measure(self, study: str, datastore: FundusDatastore) -> dict[str, Any]:
         info = datastore.get_image_info(study)
         version = self.service.versions.current()
         try:
@@ -79,21 +79,22 @@ class UncertaintyScoring(ScoringMethod):
             )
         except Exception as error:
             answer = as_client_error(error)
-            if answer is None:
-                raise
-            _logger.warning("%s cannot be scored: %s", study, answer.detail)
-            return {"version": version.name, "error": str(answer.detail)}
+            _logger.warning("%s cannot be scored", study, exc_info=error)
+            reason = str(error) if answer is None else str(answer.detail)
+            return {"version": version.name, "error": reason or type(error).__name__}
         numbers = {key: _or_none(value) for key, value in asdict(found).items()}
         return {"version": version.name, **numbers}
 
-    def _rank(self, datastore: Datastore) -> None:
+    def _rank(self, datastore: FundusDatastore) -> None:
         """Give every measured study its score among all; the list is written where it changes."""
         names = [one for one in datastore.list_images() if "entropy" in _facts(datastore, one)]
         measures = {one: _uncertainty(_facts(datastore, one)) for one in names}
-        for study, score in rank_uncertainty(measures).items():
-            facts = _facts(datastore, study)
-            if facts.get("score") != round(score, 4):
-                datastore.update_image_info(study, {KEY: {**facts, "score": round(score, 4)}})
+        datastore.update_many(
+            {
+                study: {KEY: {**_facts(datastore, study), "score": round(score, 4)}}
+                for study, score in rank_uncertainty(measures).items()
+            }
+        )
 
 
 class HardestFirst(Strategy):
@@ -108,7 +109,9 @@ class HardestFirst(Strategy):
     def __init__(self) -> None:
         super().__init__("Sent back first, then the most uncertain")
 
-    def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any] | None:
+    def __call__(
+        self, request: Mapping[str, Any], datastore: FundusDatastore
+    ) -> dict[str, Any] | None:
         """Return ``{"id": ..., "score": ...}``, or None if every study has a final label map."""
         studies = sorted(datastore.get_unlabeled_images())
         if not studies:
@@ -118,13 +121,15 @@ class HardestFirst(Strategy):
         chosen = max(free or studies, key=lambda one: _urgency(datastore, one, client))
         return {"id": chosen, "score": _facts(datastore, chosen).get("score")}
 
-    def _is_reserved(self, study: str, request: Mapping[str, Any], datastore: Datastore) -> bool:
+    def _is_reserved(
+        self, study: str, request: Mapping[str, Any], datastore: FundusDatastore
+    ) -> bool:
         given = datastore.get_image_info(study).get("strategy", {}).get(request["strategy"], {})
-        is_recent = time.time() - given.get("ts", 0) < self.RESERVED_SECONDS
+        is_recent = time.time() - given["ts"] < self.RESERVED_SECONDS if given else False
         return bool(is_recent and given.get("client_id") != request.get("client_id"))
 
 
-def _facts(datastore: Datastore, study: str) -> dict[str, Any]:
+def _facts(datastore: FundusDatastore, study: str) -> dict[str, Any]:
     facts = datastore.get_image_info(study).get(KEY)
     return facts if isinstance(facts, dict) else {}
 
@@ -139,7 +144,7 @@ def _uncertainty(facts: Mapping[str, Any]) -> Uncertainty:
     return Uncertainty(*(math.nan if value is None else float(value) for value in values))
 
 
-def _urgency(datastore: Datastore, study: str, client: str | None) -> tuple[int, float]:
+def _urgency(datastore: FundusDatastore, study: str, client: str | None) -> tuple[int, float]:
     """Return what orders studies; those that could not be measured have no score."""
     review = datastore.get_image_info(study).get("review") or {}
     turn = 0

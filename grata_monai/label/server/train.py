@@ -8,9 +8,9 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
@@ -20,6 +20,7 @@ from grata_monai.label.server.errors import client_errors
 from grata_monai.label.service import SegmentationService
 
 _KEPT_SECONDS = 7 * 24 * 3600
+_Number = TypeVar("_Number", int, float)
 _logger = logging.getLogger(__name__)
 
 
@@ -75,19 +76,24 @@ class FundusTrain(TrainTask):
         ]
         work = _work_folder(self.service.versions.folder)
         with client_errors():
-            version = fine_tune(self.service.versions, items, self._settings(request), work=work)
+            version = fine_tune(self.service.versions, items, self.options(request), work=work)
         result = {"version": version.name, **version.info}
         _logger.info("Training finished: %s", result)
         return result
 
-    def _settings(self, request: Mapping[str, Any]) -> FineTuning:
+    def options(self, request: Mapping[str, Any]) -> FineTuning:
+        """Return what a request asks for.
+
+        Raises:
+            ValueError: If an option does not take its value.
+        """
         chosen = {key: _first(value) for key, value in {**self.config(), **request}.items()}
         settings = self.service.settings
         return FineTuning(
-            epochs=int(chosen["max_epochs"]),
-            learning_rate=float(chosen["learning_rate"]),
-            batch_size=int(chosen["batch_size"]),
-            validation=float(chosen["val_split"]),
+            epochs=_number(chosen, "max_epochs", int),
+            learning_rate=_number(chosen, "learning_rate", float),
+            batch_size=_number(chosen, "batch_size", int),
+            validation=_number(chosen, "val_split", float),
             freeze_statistics=chosen["freeze_statistics"],
             publish=chosen["publish"],
             seed=settings.seed,
@@ -104,6 +110,13 @@ def _work_folder(parent: Path) -> Path:
         if time.time() - left.stat().st_mtime > _KEPT_SECONDS:
             shutil.rmtree(left, ignore_errors=True)
     return parent / f"training-{uuid.uuid4().hex[:12]}"
+
+
+def _number(chosen: Mapping[str, Any], name: str, kind: Callable[[Any], _Number]) -> _Number:
+    try:
+        return kind(chosen[name])
+    except (TypeError, ValueError):
+        raise ValueError(f"The {name!r} must be a number. Got {chosen[name]!r}.") from None
 
 
 def _first(value: Any) -> Any:
