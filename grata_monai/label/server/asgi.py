@@ -21,6 +21,7 @@ from monailabel.interfaces.exception import MONAILabelException
 
 from grata_monai.label.server.auth import current_user
 from grata_monai.label.server.errors import as_client_error, log_refusal
+from grata_monai.label.server.guarded_routes import guarded_routes
 from grata_monai.label.server.middleware import Guard, UploadLimit
 from grata_monai.label.server.routes import own_routes
 from grata_monai.label.settings import LabelSettings
@@ -51,6 +52,7 @@ def build_server(monai_label: FastAPI) -> FastAPI:
     if settings.MONAI_LABEL_AUTH_ENABLE:
         for one in (server, monai_label):
             one.dependency_overrides[get_current_user] = current_user
+    server.include_router(guarded_routes())
     server.include_router(own_routes())
     server.mount("/grata", StaticFiles(directory=_PAGE, html=True))
     server.mount("/", monai_label)
