@@ -135,10 +135,16 @@ def add(app: Path, weights: Path, note: str) -> None:
 @_APP
 @click.argument("version")
 def use(app: Path, version: str) -> None:
-    """Serve another VERSION of APP's model, e.g. v0001 to roll back."""
+    """Serve another VERSION of APP's model, e.g. v0001, or "previous" to roll back."""
     from grata_monai.label import app_versions
 
-    app_versions(app).make_current(version)
+    store = app_versions(app)
+    if version == "previous":
+        parent = store.previous()
+        if parent is None:
+            raise click.ClickException("The version in use was made from no other one.")
+        version = parent.name
+    store.make_current(version)
     click.echo(f"{version} is served now.")
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +24,6 @@ from grata_monai.metrics import vertical_cup_disc_ratio
 from grata_monai.transforms import fundus_preprocessing, label_map
 
 Photograph = npt.NDArray[np.uint8]
-Locate = Callable[[Photograph], DiscLocation]
 SEGMENTS = {"optic disc": 1, "optic cup": 2}
 """Names of the segments and their values in label maps: the disc is every label from 1 on."""
 

@@ -58,6 +58,17 @@ def test_versions_are_added_listed_and_used(run, app, weights):
     assert "v0001, v0002" in result.output
 
 
+def test_rolling_back_to_the_parent(run, app, weights):
+    from grata_monai.label import app_versions
+
+    result = run("use", app, "previous")
+    assert result.exit_code == 1
+    assert "made from no other one" in result.output
+    app_versions(app).add(weights, kind="fine_tuned", parent="v0001")
+    assert "v0001 is served now" in run("use", app, "previous").output
+    assert app_versions(app).current().name == "v0001"
+
+
 def test_a_folder_that_is_no_app(run, tmp_path, weights):
     for arguments in (["versions", tmp_path], ["add", tmp_path, weights], ["use", tmp_path, "x"]):
         result = run(*arguments)
