@@ -60,11 +60,11 @@ def main(weights, studies, size, roi_size, repeats, requests):
 def watch_memory(live, names, requests):
     """Print the memory before and after more requests."""
     cases = list(CASES.values())
-    before = live.resident_megabytes()
+    click.echo(f"memory before: {live.resident_megabytes():.0f} MB")
     for index in range(requests):
         ask(live, names[index % len(names)], cases[index % len(cases)])
-    after = live.resident_megabytes()
-    click.echo(f"memory: {before:.0f} MB, after {requests} more requests {after:.0f} MB")
+        if index % 10 == 9:
+            click.echo(f"after {index + 1} more requests: {live.resident_megabytes():.0f} MB")
 
 
 def ask(live, name, params):

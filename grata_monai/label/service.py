@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ _REMEMBERED = 512  # places of discs
 class SegmentationService:
     """Serves the current version of an app's model to several clients, one image at a time.
 
-    One network is shared and locked while it works. Whatever a request adapts is taken back before
+    One network works for all, in one thread. Whatever a request adapts is taken back before
     the next one starts; the adapted states of clients (life cycle "online") are in
     ``AdaptedStates``, bound to client, method and version of the model. When another version
     becomes current, it is served from the next request on, and adapted states of the old one are
@@ -55,7 +55,8 @@ class SegmentationService:
         self.states = AdaptedStates(
             seconds=60 * self.settings.session_minutes, limit=self.settings.max_sessions
         )
-        self._lock = RLock()
+        # One thread for all of torch: no two requests meet, and memory stays with that thread.
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="segmentation")
         self._served: tuple[ModelVersion, Segmenter] | None = None
         self._places: OrderedDict[tuple[str, str], DiscLocation] = OrderedDict()
 
@@ -78,7 +79,8 @@ class SegmentationService:
             ValueError: If the image cannot be read or the request does not fit.
         """
         photograph = _read(image)
-        with self._lock:
+
+        def work() -> tuple[Segmentation, ModelVersion]:
             version, segmenter = served = self._current()
             location = self._locate(image, photograph, request, served) if whole else None
             adapter = self._adapter(request, version)
@@ -86,6 +88,8 @@ class SegmentationService:
             if found.trace.get("updated") == 0.0:  # not finite: a state that cannot go on
                 self.states.forget((version.name, request.key))
             return found, version
+
+        return self._worker.submit(work).result()
 
     def measure(
         self, image: str | os.PathLike[str], *, whole: bool, center: Any = None
@@ -103,13 +107,16 @@ class SegmentationService:
         """
         photograph = _read(image)
         request = self.settings.request({"disc_center": center})
-        with self._lock:
+
+        def work() -> tuple[Uncertainty, ModelVersion]:
             version, segmenter = served = self._current()
             location = self._locate(image, photograph, request, served) if whole else None
             item = segmenter.prepare(photograph, location)
             inputs = torch.as_tensor(item["image"])[None].to(segmenter.device)
             found = measure_uncertainty(segmenter.network, inputs, seed=self.settings.seed)
             return found, version
+
+        return self._worker.submit(work).result()
 
     def _current(self) -> tuple[ModelVersion, Segmenter]:
         """Return the current version, loaded if it is not the one served last."""
