@@ -74,9 +74,11 @@ def write_training_set(
 ) -> TrainingSet:
     """Write grey masks and the lists of images to train and to validate on.
 
-    Which images are held out to validate on depends on their file names and the seed alone. As
-    more labels come in, what was held out stays so, and a model that was trained on earlier ones is
-    compared on images that it has not seen. The share is therefore only met about.
+    Which images are held out to validate on depends on their file names and the seed alone. Once
+    there are enough to hold some out by lot, what was held out stays so as more labels come in, and
+    a later model is compared on images that no earlier one has seen. The share is therefore only
+    met about. While there are few, an image held out may have been trained on before; that favors
+    the older model.
 
     Args:
         items: Photographs with label maps; broken ones are left out, with a logged warning.
