@@ -10,6 +10,7 @@ from PIL import Image
 
 from grata_monai.data import paint_photograph
 from grata_monai.label import LabelSettings, SegmentationService, init_app
+from tests.label.live_server import serving
 from tests.source_models import write_plausible_source
 
 HEIGHT, WIDTH, ROI, SIZE = 160, 200, 96, 64
@@ -55,3 +56,12 @@ def service(app):
 @pytest.fixture
 def photograph(paths):
     return np.asarray(Image.open(paths[0]).convert("RGB"))
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory, weights, settings, photographs):
+    """A real server on copies of everything."""
+    with serving(
+        tmp_path_factory, weights, settings, photographs, options=["--no-scoring"]
+    ) as live:
+        yield live

@@ -16,18 +16,8 @@ from PIL import Image
 
 pytest.importorskip("monailabel", reason="needs the extra 'label': bash scripts/test_label.sh")
 
-from tests.label.live_server import serving
-
 pytestmark = pytest.mark.label
 ELSEWHERE = {"Origin": "http://elsewhere.example"}
-
-
-@pytest.fixture(scope="module")
-def live(tmp_path_factory, weights, settings, photographs):
-    with serving(
-        tmp_path_factory, weights, settings, photographs, options=["--no-scoring"]
-    ) as live:
-        yield live
 
 
 @pytest.fixture(autouse=True)

@@ -30,14 +30,6 @@ pytestmark = pytest.mark.label
 TRAVERSALS = ["../secret", "/etc/passwd", "..", "a/../../secret", "..\\secret", "%2e%2e%2fsecret"]
 
 
-@pytest.fixture(scope="module")
-def live(tmp_path_factory, weights, settings, photographs):
-    with serving(
-        tmp_path_factory, weights, settings, photographs, options=["--no-scoring"]
-    ) as live:
-        yield live
-
-
 @pytest.fixture
 def client(live, tmp_path):
     """The client has its own temporary folder, as on a machine of its own."""

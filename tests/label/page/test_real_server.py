@@ -13,18 +13,9 @@ from PIL import Image
 pytest.importorskip("monailabel", reason="needs the extra 'label': bash scripts/test_label.sh")
 
 from grata_monai.label import SegmentationService
-from tests.label.live_server import serving
 from tests.label.page.driving import boxes, names, numbers, one, rows, text, wait
 
 pytestmark = [pytest.mark.label, pytest.mark.browser]
-
-
-@pytest.fixture(scope="module")
-def live(chromium, tmp_path_factory, weights, settings, photographs):
-    with serving(
-        tmp_path_factory, weights, settings, photographs, options=["--no-scoring"]
-    ) as live:
-        yield live
 
 
 def test_a_reviewer_segments_accepts_and_goes_on(chromium, live, app, paths):
