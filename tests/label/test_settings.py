@@ -37,7 +37,7 @@ def test_conf_of_the_server_goes_first_and_is_text(tmp_path):
         ('{"beta": -1}', "beta"),
         ('{"method": "ptbn", "beta": 1}', "beta"),
         ('{"method": "detta"}', "detta"),
-        ('{"method_options": {"mappin": "linear"}}', "mappin"),
+        ('{"method_options": {"mapping_": "linear"}}', "mapping_"),
         ('{"device": "gpu"}', "no device 'gpu'"),
         ('{"device": "cuda:99"}', "no device 'cuda:99'"),
         ('{"seed": "x"}', "seed"),
