@@ -59,7 +59,7 @@ def test_settings_for_once_are_checked_and_passed_on(installed, app, photographs
     command, _ = server_command(app, photographs, port=port, conf={"method": "tent"})
     at = command.index("--conf")
     assert command[at : at + 3] == ["--conf", "method", "tent"]
-    for conf in ({"method": "magic"}, {"metod": "tent"}):
+    for conf in ({"method": "magic"}, {"method_": "tent"}):
         with pytest.raises(ValueError, match="must be one of"):
             server_command(app, photographs, port=port, conf=conf)
 
