@@ -11,10 +11,11 @@ from grata_monai.label.adapted_states import AdaptedStates
 from grata_monai.label.app_folder import init_app
 from grata_monai.label.fine_tuning import FineTuning, LabeledImage, fine_tune
 from grata_monai.label.launch import app_versions, server_command
+from grata_monai.label.request import SegmentationRequest
 from grata_monai.label.results import result_params
 from grata_monai.label.segmentation import SEGMENTS, Segmentation, Segmenter
 from grata_monai.label.service import SegmentationService
-from grata_monai.label.settings import LabelSettings, SegmentationRequest
+from grata_monai.label.settings import LabelSettings
 from grata_monai.label.versions import ModelVersion, ModelVersions
 
 __all__ = [

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from grata_monai.label.contours import contours
+from grata_monai.label.request import SegmentationRequest
 from grata_monai.label.segmentation import Segmentation
-from grata_monai.label.settings import SegmentationRequest
 from grata_monai.label.versions import ModelVersion
 
 

@@ -18,8 +18,9 @@ from grata_monai.adapters import Adapter, build_adapter
 from grata_monai.imaging import probe, read_photograph
 from grata_monai.imaging.reading import UNREADABLE
 from grata_monai.label.adapted_states import AdaptedStates
+from grata_monai.label.request import SegmentationRequest, check_center
 from grata_monai.label.segmentation import Photograph, Segmentation, Segmenter
-from grata_monai.label.settings import LabelSettings, SegmentationRequest, check_center
+from grata_monai.label.settings import LabelSettings
 from grata_monai.label.uncertainty import Uncertainty, measure_uncertainty
 from grata_monai.label.versions import ModelVersion, ModelVersions
 from grata_monai.localization import DiscLocation, NetworkLocator, locate_disc

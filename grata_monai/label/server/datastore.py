@@ -22,9 +22,9 @@ from grata_monai._files import atomic_path
 from grata_monai.data import IMAGE_SUFFIXES
 from grata_monai.imaging import read_photograph
 from grata_monai.label.label_files import LABEL_EXTENSIONS, check_label_size, read_label_file
+from grata_monai.label.request import check_center, parse_center
 from grata_monai.label.server.errors import client_errors, is_plain, plain_name
 from grata_monai.label.service import check_photograph
-from grata_monai.label.settings import check_center, parse_center
 
 FINAL, SENT_BACK = "final", "sent_back"
 _KNOWN = sorted({*IMAGE_SUFFIXES, *LABEL_EXTENSIONS}, key=len, reverse=True)

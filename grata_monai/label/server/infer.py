@@ -15,11 +15,11 @@ from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from grata_monai.label.label_files import LABEL_EXTENSIONS, write_label_file
+from grata_monai.label.request import LIFE_CYCLES, SERVED_METHODS
 from grata_monai.label.results import result_params
 from grata_monai.label.segmentation import SEGMENTS
 from grata_monai.label.server.errors import as_client_error
 from grata_monai.label.service import SegmentationService
-from grata_monai.label.settings import LIFE_CYCLES, SERVED_METHODS
 
 
 class FundusInfer(InferTask):
