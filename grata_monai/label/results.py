@@ -32,7 +32,7 @@ def result_params(
         ``learning_rate``, ``adaptation`` (all numbers of the method), ``seconds``.
     """
     location = segmentation.location
-    trace = {name: _finite(value) for name, value in segmentation.trace.items()}
+    trace = {name: finite_or_none(value) for name, value in segmentation.trace.items()}
     adapted = request.life_cycle != "off"
     return {
         "annotations": [{"annotations": contours(segmentation.labels)}],
@@ -56,5 +56,6 @@ def result_params(
     }
 
 
-def _finite(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
+    """Return a number as JSON knows it."""
     return float(value) if math.isfinite(value) else None

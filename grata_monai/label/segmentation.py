@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -89,13 +90,10 @@ class Segmenter:
             ValueError: If the disc's center is outside the photograph.
         """
         start = time.perf_counter()
-        preprocess = fundus_preprocessing(
-            size=self.image_size, roi_size=self.roi_size, keys=("image",)
-        )
-        item: dict[str, Any] = self.prepare(photograph, location, preprocess)
+        item = self.prepare(photograph, location)
         logits = AdaptiveInferer(adapter)(item["image"][None].to(self.device), self.network)
         probabilities = torch.sigmoid(logits[0].float()).cpu()
-        masks = _paste_back(probabilities, item, preprocess)
+        masks = _paste_back(probabilities, item, self._preprocess)
         height, width = photograph.shape[:2]
         window = (
             Window(0, 0, height, width)
@@ -117,25 +115,23 @@ class Segmenter:
             seconds=time.perf_counter() - start,
         )
 
-    def prepare(
-        self, photograph: Photograph, location: DiscLocation | None, preprocess: Any = None
-    ) -> dict[str, Any]:
+    def prepare(self, photograph: Photograph, location: DiscLocation | None) -> dict[str, Any]:
         """Return the item with the network's input under "image", 3xHxW in [0, 1].
 
         Args:
             photograph: HxWx3.
             location: Where the disc is, or None.
-            preprocess: The transforms; None makes new ones.
         """
-        if preprocess is None:
-            preprocess = fundus_preprocessing(
-                size=self.image_size, roi_size=self.roi_size, keys=("image",)
-            )
         pixels = torch.from_numpy(np.ascontiguousarray(photograph.transpose(2, 0, 1)))
         item: dict[str, Any] = {"image": pixels}
         if location is not None:
             item["disc_center"] = location.center
-        return preprocess(item)  # type: ignore[no-any-return]
+        return self._preprocess(item)  # type: ignore[no-any-return]
+
+    @cached_property
+    def _preprocess(self) -> Any:
+        """The transforms; MONAI inverts only with the very ones that were applied."""
+        return fundus_preprocessing(size=self.image_size, roi_size=self.roi_size, keys=("image",))
 
 
 def _paste_back(probabilities: Tensor, item: dict[str, Any], preprocess: Any) -> Tensor:

@@ -14,11 +14,7 @@ from unicodedata import category
 import requests
 from fastapi import HTTPException
 from monailabel.config import settings
-from monailabel.interfaces.exception import (
-    ImageNotFoundException,
-    LabelNotFoundException,
-    MONAILabelException,
-)
+from monailabel.interfaces.exception import MONAILabelException
 
 _logger = logging.getLogger(__name__)
 _LONGEST_NAME = 255
@@ -58,8 +54,6 @@ def as_client_error(error: BaseException) -> HTTPException | None:
         return HTTPException(400, f"The parameters are no JSON: {_one_line(error)}.")
     if isinstance(error, requests.RequestException):
         return HTTPException(401, "The sign-in service refused, or does not answer.")
-    if isinstance(error, (ImageNotFoundException, LabelNotFoundException)):
-        return HTTPException(404, str(error.msg))
     if isinstance(error, MONAILabelException):
         return HTTPException(404, str(error.msg))
     if isinstance(error, FileNotFoundError):

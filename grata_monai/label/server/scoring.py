@@ -15,6 +15,7 @@ from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.strategy import Strategy
 from tqdm import tqdm
 
+from grata_monai.label.results import finite_or_none
 from grata_monai.label.server.datastore import FundusDatastore
 from grata_monai.label.server.errors import as_client_error
 from grata_monai.label.service import SegmentationService
@@ -82,7 +83,7 @@ class UncertaintyScoring(ScoringMethod):
             _logger.warning("%s cannot be scored", study, exc_info=error)
             reason = str(error) if answer is None else str(answer.detail)
             return {"version": version.name, "error": reason or type(error).__name__}
-        numbers = {key: _or_none(value) for key, value in asdict(found).items()}
+        numbers = {key: finite_or_none(value) for key, value in asdict(found).items()}
         return {"version": version.name, **numbers}
 
     def _rank(self, datastore: FundusDatastore) -> None:
@@ -132,11 +133,6 @@ class HardestFirst(Strategy):
 def _facts(datastore: FundusDatastore, study: str) -> dict[str, Any]:
     facts = datastore.get_image_info(study).get(KEY)
     return facts if isinstance(facts, dict) else {}
-
-
-def _or_none(value: float) -> float | None:
-    """Return a number as JSON knows it."""
-    return value if math.isfinite(value) else None
 
 
 def _uncertainty(facts: Mapping[str, Any]) -> Uncertainty:
