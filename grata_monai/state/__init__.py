@@ -9,11 +9,8 @@ from grata_monai.state.bn_policies import (
     BatchStatistics,
     MedianStatistics,
     MixedStatistics,
-    PolicyHandle,
     SourceStatistics,
     StatisticsPolicy,
-    apply_policy,
-    bn_layers,
 )
 from grata_monai.state.features import (
     ClassifierInput,
@@ -31,6 +28,7 @@ from grata_monai.state.optimization import (
     require_finite,
 )
 from grata_monai.state.parameters import bn_affine_parameters, select_parameters
+from grata_monai.state.policy_handle import PolicyHandle, apply_policy, bn_layers
 from grata_monai.state.snapshot import Snapshot, evaluating
 from grata_monai.state.transaction import all_or_nothing
 

@@ -1,34 +1,24 @@
 # Copyright (c) grata_monai authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which statistics batch-normalization layers use: reversible, and deaf to train()/eval().
-
-A policy takes the place of the layers' ``forward``; module classes, parameters and the source's
-running buffers stay as they are, so that checkpoints still load strictly and removal leaves no
-trace. (Setting the buffers to None, as is common, does neither.)
-"""
+"""Which statistics batch-normalization layers use, whatever train() or eval() says."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from functools import partial
 from typing import Any
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from grata_monai._checks import check_number
 from grata_monai.functional import bn_statistics
+from grata_monai.functional.batch_normalization import batch_normalize, batch_normalize_groups
 from grata_monai.functional.bn_statistics import Statistics
 
-_FORWARD = "forward"
 _FEWEST_FOR_MEDIAN = 1024
-
-
-def bn_layers(network: nn.Module) -> list[tuple[str, _BatchNorm]]:
-    """Return all batch-normalization layers (1D, 2D, 3D, synchronized) with their names."""
-    return [(n, m) for n, m in network.named_modules() if isinstance(m, _BatchNorm)]
 
 
 class StatisticsPolicy(ABC):
@@ -36,6 +26,17 @@ class StatisticsPolicy(ABC):
 
     needs_source = True
     """Whether layers must have running statistics of the source."""
+    separates_samples = False
+    """Whether the output depends on layer and activations only, so that parts of a batch can be
+    normalized as batches of their own."""
+    group_size: int | None = None
+    """How many consecutive samples are a batch of their own; see ``separate_samples``."""
+
+    def __init_subclass__(cls) -> None:
+        """Take no other ``normalize`` for one that separates samples unless it says so itself."""
+        super().__init_subclass__()
+        if "normalize" in vars(cls) and "separates_samples" not in vars(cls):
+            cls.separates_samples = False
 
     @abstractmethod
     def normalize(self, name: str, layer: _BatchNorm, activations: Tensor) -> Tensor:
@@ -46,6 +47,23 @@ class StatisticsPolicy(ABC):
             layer: The layer, whose buffers must not be changed.
             activations: BxCx*spatial.
         """
+
+    def normalize_groups(
+        self, name: str, layer: _BatchNorm, activations: Tensor, size: int
+    ) -> Tensor:
+        """Return the layer's output where each ``size`` samples are a batch of their own.
+
+        Only for policies that separate samples.
+        """
+        parts = [self.normalize(name, layer, part) for part in torch.split(activations, size)]
+        return torch.cat(parts)
+
+    def forward(self, name: str, layer: _BatchNorm, activations: Tensor) -> Tensor:
+        """Return the layer's output, of the batch as a whole or of its groups."""
+        size = self.group_size
+        if size is None or size == len(activations):
+            return self.normalize(name, layer, activations)
+        return self.normalize_groups(name, layer, activations, size)
 
     def reset(self) -> None:  # noqa: B027 - most policies have no memory
         """Forget what was seen."""
@@ -61,19 +79,35 @@ class StatisticsPolicy(ABC):
 class SourceStatistics(StatisticsPolicy):
     """The source's running statistics, as in evaluation mode (No Adapt)."""
 
+    separates_samples = True
+
     def normalize(self, name: str, layer: _BatchNorm, activations: Tensor) -> Tensor:
         """See base class."""
         return normalize_with_constants(layer, activations, source_statistics(layer))
+
+    def normalize_groups(
+        self, name: str, layer: _BatchNorm, activations: Tensor, size: int
+    ) -> Tensor:
+        """See base class; there are no groups to tell apart."""
+        return self.normalize(name, layer, activations)
 
 
 class BatchStatistics(StatisticsPolicy):
     """Mean and biased variance of the current input (transductive; every gradient method)."""
 
     needs_source = False
+    separates_samples = True
 
     def normalize(self, name: str, layer: _BatchNorm, activations: Tensor) -> Tensor:
         """See base class."""
         return normalize_with_batch(name, layer, activations)
+
+    def normalize_groups(
+        self, name: str, layer: _BatchNorm, activations: Tensor, size: int
+    ) -> Tensor:
+        """See base class."""
+        require_variance(name, activations[:size])
+        return batch_normalize_groups(activations, layer.weight, layer.bias, layer.eps, size=size)
 
 
 class MixedStatistics(StatisticsPolicy):
@@ -84,6 +118,8 @@ class MixedStatistics(StatisticsPolicy):
         unbiased: Use the current input's unbiased variance.
     """
 
+    separates_samples = True
+
     def __init__(self, *, source_share: float = 0.5, unbiased: bool = False) -> None:
         check_number("MixedStatistics", "source_share", source_share, minimum=0.0, maximum=1.0)
         self.source_share = source_share
@@ -92,7 +128,7 @@ class MixedStatistics(StatisticsPolicy):
     def normalize(self, name: str, layer: _BatchNorm, activations: Tensor) -> Tensor:
         """See base class."""
         if self.unbiased:
-            _require_variance(name, activations)
+            require_variance(name, activations)
         current = bn_statistics.batch_statistics(activations, unbiased=self.unbiased)
         mixed = bn_statistics.mix(source_statistics(layer), current, self.source_share)
         return _normalize_with(layer, activations, mixed)
@@ -107,6 +143,7 @@ class MedianStatistics(StatisticsPolicy):
     """
 
     needs_source = False
+    separates_samples = True
 
     def __init__(self, *, stride: int = 1) -> None:
         check_number("MedianStatistics", "stride", stride, minimum=1, integer=True)
@@ -118,63 +155,6 @@ class MedianStatistics(StatisticsPolicy):
         stride = self.stride if left * activations.shape[0] >= _FEWEST_FOR_MEDIAN else 1
         statistics = bn_statistics.median_statistics(activations, stride=stride)
         return _normalize_with(layer, activations, statistics)
-
-
-class _PolicyForward(partial[Tensor]):
-    """A layer's ``forward`` under a policy."""
-
-
-class PolicyHandle:
-    """Removes a policy from the layers it was put on."""
-
-    def __init__(self, layers: list[tuple[str, _BatchNorm]], policy: StatisticsPolicy) -> None:
-        self._previous = [(layer, layer.__dict__.get(_FORWARD)) for _, layer in layers]
-        for name, layer in layers:
-            layer.forward = _PolicyForward(  # type: ignore[method-assign]
-                policy.normalize, name, layer
-            )
-
-    def remove(self) -> None:
-        """Give the layers their own ``forward`` back; a second call does nothing."""
-        for layer, previous in self._previous:
-            layer.__dict__.pop(_FORWARD, None)
-            if previous is not None:
-                layer.__dict__[_FORWARD] = previous
-        self._previous = []
-
-
-def apply_policy(network: nn.Module, policy: StatisticsPolicy) -> PolicyHandle:
-    """Let a policy normalize in every batch-normalization layer until the handle is removed.
-
-    Args:
-        network: Any network with batch normalization.
-        policy: Which statistics to use.
-
-    Raises:
-        RuntimeError: If another policy is on one of the layers.
-        ValueError: If there is no such layer, or the policy needs running statistics of the
-            source and a layer has none.
-    """
-    layers = bn_layers(network)
-    if not layers:
-        raise ValueError(
-            f"{type(network).__name__} has no batch-normalization layer, so "
-            f"{type(policy).__name__} has nothing to act on (in MONAI networks: norm='batch')."
-        )
-    for name, layer in layers:
-        if isinstance(layer.__dict__.get(_FORWARD), _PolicyForward):
-            raise RuntimeError(
-                f"Layer {name!r} is under another statistics policy already; the network, or one "
-                "that contains it, is bound by another adapter. Release that first."
-            )
-    if policy.needs_source:
-        for name, layer in layers:
-            if layer.running_mean is None:
-                raise ValueError(
-                    f"Layer {name!r} of {type(network).__name__} keeps no running statistics "
-                    f"(track_running_stats=False), which {type(policy).__name__} needs."
-                )
-    return PolicyHandle(layers, policy)
 
 
 def source_statistics(layer: _BatchNorm) -> Statistics:
@@ -208,11 +188,16 @@ def normalize_with_batch(name: str, layer: _BatchNorm, activations: Tensor) -> T
     Raises:
         ValueError: If there is one value per channel only.
     """
-    _require_variance(name, activations)
-    return F.batch_norm(activations, None, None, layer.weight, layer.bias, True, 0.0, layer.eps)
+    require_variance(name, activations)
+    return batch_normalize(activations, layer.weight, layer.bias, layer.eps)
 
 
-def _require_variance(name: str, activations: Tensor) -> None:
+def require_variance(name: str, activations: Tensor) -> None:
+    """Check that activations have a variance.
+
+    Raises:
+        ValueError: If there is one value per channel only.
+    """
     if activations.numel() < 2 * activations.shape[1]:
         raise ValueError(
             f"Layer {name!r} sees one value per channel (activations of shape "

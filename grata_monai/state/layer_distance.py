@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from grata_monai.state.bn_policies import bn_layers, source_statistics
+from grata_monai.state.bn_policies import source_statistics
+from grata_monai.state.policy_handle import bn_layers
 
 
 class LayerDistances:

@@ -10,7 +10,7 @@ from typing import Literal
 from torch import nn
 
 from grata_monai._checks import check_choice
-from grata_monai.state.bn_policies import bn_layers
+from grata_monai.state.policy_handle import bn_layers
 
 ParameterScope = Literal["all", "bn_affine"]
 
