@@ -20,6 +20,7 @@ _PACKAGES = (
     "benchmark",
     "bundle",
     "data",
+    "execution",
     "functional",
     "handlers",
     "imaging",

@@ -25,6 +25,7 @@ ROWS = {
     "preparation": 4,
     "adapters": 3,
     "localization": 3,
+    "execution": 2,
     "objectives": 2,
     "state": 2,
     "data": 1,
@@ -48,6 +49,7 @@ FORBIDDEN = {
     "imaging": {"torch", "monai", "ignite", "click"},
     "_checks": {"torch", "monai"},
     "_files": {"torch", "monai"},
+    "execution": {"monai", "ignite"},
     "objectives": {"monai", "ignite"},
     "adapters": {"monai", "ignite", "click"},
     "state": {"monai", "ignite"},
@@ -114,7 +116,16 @@ def test_only_the_server_needs_monai_label(path):
 
 
 def test_adapters_do_not_import_each_other():
-    shared = {"base", "binding", "check_tools", "gradient", "settings", "wrapping"}
+    shared = {
+        "base",
+        "binding",
+        "check_tools",
+        "episode",
+        "gradient",
+        "settings",
+        "trace",
+        "wrapping",
+    }
     for path in (PACKAGE / "adapters").glob("*.py"):
         if path.stem in {"__init__", "registry"}:
             continue
