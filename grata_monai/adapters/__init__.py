@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 from grata_monai.adapters.alpha_bn import AlphaBN
-from grata_monai.adapters.base import Adapter, Infer, LifeCycle
+from grata_monai.adapters.base import Adapter, Infer, LifeCycle, Windows
 from grata_monai.adapters.batch_norm import BatchNormAdapt
+from grata_monai.adapters.batched import BatchedEpisodes
 from grata_monai.adapters.cotta import CoTTA
 from grata_monai.adapters.detta import DeTTA
 from grata_monai.adapters.diga import DIGA
@@ -37,6 +38,7 @@ __all__ = [
     "Adapter",
     "AlphaBN",
     "BatchNormAdapt",
+    "BatchedEpisodes",
     "CoTTA",
     "DeTTA",
     "DomainAdaptor",
@@ -50,5 +52,6 @@ __all__ = [
     "Source",
     "StatisticsChoice",
     "Tent",
+    "Windows",
     "build_adapter",
 ]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from threading import RLock
 from typing import Any, Literal, cast
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from grata_monai._checks import check_choice, check_number
 from grata_monai.adapters.binding import Binding, check_images, check_network
 from grata_monai.adapters.settings import Configurable
+from grata_monai.adapters.trace import mean_trace
 from grata_monai.state import (
     NonFiniteUpdateError,
     StatisticsPolicy,
@@ -28,6 +29,7 @@ from grata_monai.state import (
 LifeCycle = Literal["per_image", "per_dataset", "never"]
 Predict = Literal["after_update", "before_update"]
 Infer = Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor]
+Windows = Callable[[Tensor], Iterable[Tensor]]
 
 STATE_VERSION = 1
 _logger = logging.getLogger(__name__)
@@ -55,8 +57,9 @@ class Adapter(Configurable, ABC):
 
     Attributes:
         trace_: Numbers of the last image: losses, learning rate, cosine (by method), and
-            ``updated``, 0.0 if the update was skipped because something was not finite.
-        images_seen_: Number of images (or batches) adapted to since the source state.
+            ``updated``, 0.0 if the update was skipped because something was not finite. Of an
+            image adapted to by windows: the means over these, and how many ``windows`` there were.
+        images_seen_: Number of images (or batches, or windows) adapted to since the source state.
         lock: Held by those who share the adapter between threads, as ``AdaptiveInferer`` does.
     """
 
@@ -114,7 +117,9 @@ class Adapter(Configurable, ABC):
             raise
         return self
 
-    def adapt(self, images: Tensor, infer: Infer | None = None) -> Tensor:
+    def adapt(
+        self, images: Tensor, infer: Infer | None = None, *, windows: Windows | None = None
+    ) -> Tensor:
         """Adapt to images and return their logits.
 
         Works under ``no_grad`` and ``inference_mode`` and gives the same in ``train()`` and
@@ -128,6 +133,9 @@ class Adapter(Configurable, ABC):
             images: BxCx*spatial, floating point; the methods assume [0, 1]. Left untouched.
             infer: How to predict, as ``infer(images, network) -> logits``, e.g. with a sliding
                 window; default: one forward pass.
+            windows: What to adapt to, as ``windows(images)``, which gives parts of the images,
+                each of which is an update of its own within the one life of the images. A part
+                that is not finite makes none. Default: the images as a whole.
 
         Returns:
             Detached logits, as the network itself would return them.
@@ -147,9 +155,9 @@ class Adapter(Configurable, ABC):
                 self._restart()
             if self.predict == "before_update":
                 logits = self._infer(images, infer)
-                self._update_if_finite(plain)
+                self._learn(plain, windows)
             else:
-                self._update_if_finite(plain)
+                self._learn(plain, windows)
                 logits = self._infer(images, infer)
         return logits
 
@@ -199,18 +207,12 @@ class Adapter(Configurable, ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of all that later images depend on; plain containers and tensors only."""
-        binding = self._bound()
-        with torch.inference_mode(False):
-            return {
-                "version": STATE_VERSION,
-                "adapter": type(self).__name__,
-                "source": binding.fingerprint,
-                "images_seen": self.images_seen_,
-                "parameters": {n: p.detach().clone() for n, p in binding.parameters.items()},
-                "policy": binding.policy.state_dict() if binding.policy else {},
-                "generator": self._generator.get_state(),
-                "method": self._method_state(),
-            }
+        return {
+            "version": STATE_VERSION,
+            "adapter": type(self).__name__,
+            "source": self._bound().fingerprint,
+            **self._learned(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state of the same method on the same source network.
@@ -283,6 +285,18 @@ class Adapter(Configurable, ABC):
         self._finalizer.detach()
         binding.undo()
 
+    def _learned(self) -> dict[str, Any]:
+        """Return a copy of what changes from image to image."""
+        binding = self._bound()
+        with torch.inference_mode(False):
+            return {
+                "images_seen": self.images_seen_,
+                "parameters": {n: p.detach().clone() for n, p in binding.parameters.items()},
+                "policy": binding.policy.state_dict() if binding.policy else {},
+                "generator": self._generator.get_state(),
+                "method": self._method_state(),
+            }
+
     def _take_over(self, state: dict[str, Any]) -> None:
         binding = self._bound()
         with torch.inference_mode(False), torch.no_grad():
@@ -308,6 +322,22 @@ class Adapter(Configurable, ABC):
         self.trace_ = {}
         with torch.inference_mode(False):
             self._start()
+
+    def _learn(self, images: Tensor, windows: Windows | None) -> None:
+        """Update on images or, one after the other, on windows of them."""
+        if windows is None:
+            self._update_if_finite(images)
+            return
+        before, traces = self._learned(), []
+        try:
+            for window in windows(images):
+                check_images(window)
+                self._update_if_finite(window)
+                traces.append(self.trace_)
+        except BaseException:
+            self._take_over(before)
+            raise
+        self.trace_ = {**mean_trace(traces), "windows": float(len(traces))}
 
     def _update_if_finite(self, images: Tensor) -> None:
         generator_state = self._generator.get_state()

@@ -4,15 +4,14 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 from grata_monai._checks import check_choice
 from grata_monai.adapters.base import LifeCycle, Predict
-from grata_monai.adapters.gradient import GradientAdapter
+from grata_monai.adapters.gradient import GradientAdapter, Probe, Steps
 from grata_monai.functional.gradients import cosine_similarity, gradient_norm
 from grata_monai.functional.lr_mappings import LR_MAPPINGS
 from grata_monai.objectives import Objective, build_objective
-from grata_monai.state import displaced
 
 
 class GraTa(GradientAdapter):
@@ -77,13 +76,11 @@ class GraTa(GradientAdapter):
             if objective is not None:
                 objective.check(network)
 
-    def _update(self, images: Tensor) -> dict[str, float]:
+    def _steps(self) -> Steps:
         if self.auxiliary is None:
-            return self._plain_step(images)
-        parameters = list(self._bound().parameters.values())
-        auxiliary_loss, auxiliary_gradients = self._gradients(self.auxiliary, images)
-        with displaced(parameters, auxiliary_gradients):
-            pseudo_loss, pseudo_gradients = self._gradients(self.pseudo, images)
+            return (yield from self._plain_step())
+        auxiliary_loss, auxiliary_gradients = yield Probe(self.auxiliary)
+        pseudo_loss, pseudo_gradients = yield Probe(self.pseudo, shift=auxiliary_gradients)
         cosine = cosine_similarity(auxiliary_gradients, pseudo_gradients)
         learning_rate = self.beta * LR_MAPPINGS[self.mapping](cosine)
         self._stepper.step(pseudo_gradients, learning_rate)
@@ -96,8 +93,8 @@ class GraTa(GradientAdapter):
             "learning_rate": learning_rate,
         }
 
-    def _plain_step(self, images: Tensor) -> dict[str, float]:
-        loss, gradients = self._gradients(self.pseudo, images)
+    def _plain_step(self) -> Steps:
+        loss, gradients = yield Probe(self.pseudo)
         self._stepper.step(gradients, self.beta)
         return {
             "pseudo_loss": loss,

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 from grata_monai.adapters.base import LifeCycle, Predict
-from grata_monai.adapters.gradient import GradientAdapter
+from grata_monai.adapters.gradient import GradientAdapter, Probe, Steps
 from grata_monai.functional.gradients import gradient_norm
 from grata_monai.objectives import Objective, build_objective
 
@@ -51,8 +51,8 @@ class Tent(GradientAdapter):
     def _check(self, network: nn.Module) -> None:
         self.objective.check(network)
 
-    def _update(self, images: Tensor) -> dict[str, float]:
-        loss, gradients = self._gradients(self.objective, images)
+    def _steps(self) -> Steps:
+        loss, gradients = yield Probe(self.objective)
         self._stepper.step(gradients, self.beta)
         return {
             "loss": loss,

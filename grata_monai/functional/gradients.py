@@ -25,8 +25,9 @@ def compute_gradients(loss: Tensor, parameters: Sequence[Tensor]) -> list[Tensor
     if not loss.requires_grad:
         return [torch.zeros_like(parameter) for parameter in parameters]
     gradients = torch.autograd.grad(loss, list(parameters), allow_unused=True)
+    # Copies: networks replayed by CUDA graphs use the memory of their gradients again.
     return [
-        torch.zeros_like(parameter) if gradient is None else gradient
+        torch.zeros_like(parameter) if gradient is None else gradient.clone()
         for parameter, gradient in zip(parameters, gradients, strict=True)
     ]
 

@@ -20,6 +20,7 @@ from grata_monai.objectives import (
     SuperResolution,
     build_objective,
 )
+from grata_monai.state import BatchStatistics, MedianStatistics, apply_policy
 from grata_monai.transforms.geometry import WEAK_VIEWS
 from tests.parity.textbook import consistency as textbook_consistency
 
@@ -71,6 +72,42 @@ def test_consistency_teacher_averages_probabilities_and_has_no_gradient():
     assert not teacher.requires_grad
     views = [v.invert(torch.sigmoid(network(v.apply(IMAGES)))) for v in WEAK_VIEWS]
     torch.testing.assert_close(teacher, torch.stack(views).mean(0).detach())
+
+
+@pytest.mark.parametrize("policy", [BatchStatistics, MedianStatistics, None])
+@pytest.mark.parametrize("size", [(8, 8), (8, 12)])
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+def test_views_at_once_are_those_one_by_one(policy, size, count, dtype, tolerance):
+    network, batches = tiny_network().eval().to(dtype), []
+    if policy is not None:
+        apply_policy(network, policy())
+    network.register_forward_hook(lambda module, inputs, output: batches.append(len(output)))
+    images = torch.cat(tiny_images(count, size=size)).to(dtype)
+    expected = Consistency().teacher(network, images)
+    assert batches == [count] * 6  # on the CPU
+    for at_once, squares, others in ((2, [2] * 3, [2] * 3), (6, [6], [4, 2]), (4, [4, 2], [4, 2])):
+        batches.clear()
+        found = Consistency(views_at_once=at_once).teacher(network, images)
+        torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
+        assert batches == [count * n for n in (squares if size == (8, 8) else others)]
+
+
+def test_views_run_one_by_one_where_they_would_be_mixed():
+    network, batches = tiny_network().train(), []
+    network.register_forward_hook(lambda module, inputs, output: batches.append(len(output)))
+    Consistency(views_at_once=6).teacher(network, IMAGES)
+    assert batches == [1] * 6
+
+
+def test_consistency_survives_a_network_that_changes_its_input():
+    def spoil(module, inputs):
+        inputs[0].mul_(0)
+
+    network, images = tiny_network().eval(), IMAGES.clone()
+    network.register_forward_hook(lambda module, inputs, output: spoil(module, inputs))
+    Consistency().teacher(network, images)
+    assert torch.equal(images, IMAGES)
 
 
 def test_consistency_draws_from_the_given_generator_only():
@@ -154,5 +191,7 @@ def test_errors():
         Denoising(std=-1)
     with pytest.raises(ValueError, match="'views' parameter of Consistency"):
         Consistency(views=())
+    with pytest.raises(ValueError, match="'views_at_once' parameter of Consistency"):
+        Consistency(views_at_once=0)
     with pytest.raises(ValueError, match="Rotation needs a network with a 'rotation' head"):
         Rotation().check(tiny_network())
