@@ -5,5 +5,6 @@
 from __future__ import annotations
 
 from grata_monai.inferers.adaptive import AdaptiveInferer
+from grata_monai.inferers.windows import AdaptationWindows
 
-__all__ = ["AdaptiveInferer"]
+__all__ = ["AdaptationWindows", "AdaptiveInferer"]

@@ -4,15 +4,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from threading import RLock
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import torch
 from monai.data import MetaTensor
 from monai.inferers import Inferer, SimpleInferer
 from torch import Tensor, nn
 
 from grata_monai.adapters import Adapter
+from grata_monai.adapters.base import Windows
+from grata_monai.execution import Execution
+
+Predictor = Callable[[Tensor], Tensor]
 
 _network_locks: WeakKeyDictionary[nn.Module, RLock] = WeakKeyDictionary()
 _registry_lock = RLock()
@@ -32,10 +39,16 @@ class AdaptiveInferer(Inferer):
     Args:
         adapter: The method.
         inferer: How to predict with the adapted network; default: one forward pass. It is given
-            images and a function images -> logits. To adapt, the network sees the images whole.
+            images and a function images -> logits.
+        windows: What of the images to adapt to, as ``windows(images)``, which gives parts of them,
+            each of which is an update, e.g. ``AdaptationWindows(size=96, count=4)`` with a
+            ``SlidingWindowInferer(roi_size=(96, 96, 96))``; default: the images as a whole. The
+            images may then be where they have room (on the CPU): windows are moved to the network,
+            their logits back to the images.
+        execution: How to run the network: precision, compilation; default: as it is.
 
     Raises:
-        TypeError: If ``adapter`` is none.
+        TypeError: If ``adapter`` is none, or ``windows`` cannot be called.
 
     Example:
         >>> import torch
@@ -48,15 +61,29 @@ class AdaptiveInferer(Inferer):
         (torch.Size([1, 2, 8, 8]), False)
     """
 
-    def __init__(self, adapter: Adapter, inferer: Inferer | None = None) -> None:
+    def __init__(
+        self,
+        adapter: Adapter,
+        inferer: Inferer | None = None,
+        *,
+        windows: Windows | None = None,
+        execution: Execution | None = None,
+    ) -> None:
         super().__init__()
         if not isinstance(adapter, Adapter):
             raise TypeError(
                 f"AdaptiveInferer needs an Adapter; got {type(adapter).__name__}. "
                 "Use grata_monai.adapters.build_adapter(name) to make one by name."
             )
+        if windows is not None and not callable(windows):
+            raise TypeError(
+                "The 'windows' parameter of AdaptiveInferer must be a function that gives parts of "
+                f"images, such as AdaptationWindows(size=96, count=4). Got {windows!r}."
+            )
         self.adapter = adapter
         self.inferer = SimpleInferer() if inferer is None else inferer
+        self.windows = windows
+        self.execution = Execution() if execution is None else execution
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         """Return logits of the images after adapting to them.
@@ -70,25 +97,45 @@ class AdaptiveInferer(Inferer):
         Raises:
             RuntimeError: If the adapter is bound to another network.
         """
-
-        def infer(images: Tensor, predict: Any) -> Tensor:
-            return self.inferer(images, predict, *args, **kwargs)  # type: ignore[no-any-return]
-
         plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
-        with self.adapter.lock, _lock_of(network):
+        device = next((p.device for p in network.parameters()), plain.device)
+
+        def by_inferer(images: Tensor, predict: Predictor) -> Tensor:
+            there = partial(_predict_on, device, predict)
+            return self.inferer(images, there, *args, **kwargs)  # type: ignore[no-any-return]
+
+        # One forward pass is what adapters do by themselves; batched ones share it then.
+        one_pass = type(self.inferer) is SimpleInferer and plain.device == device
+        infer = None if one_pass and not (args or kwargs) else by_inferer
+        windows = None if self.windows is None else partial(_moved_to, device, self.windows)
+        with self.adapter.lock, _lock_of(network), self.execution.running(network):
             if self.adapter.network is None:
                 with self.adapter.bound(network):
-                    logits = self.adapter.adapt(plain, infer)
+                    logits = self.adapter.adapt(plain, infer, windows=windows)
             elif self.adapter.network is network:
-                logits = self.adapter.adapt(plain, infer)
+                logits = self.adapter.adapt(plain, infer, windows=windows)
             else:
                 raise RuntimeError(
                     "The adapter is bound to another network than the one to predict with; give "
                     "each network its own adapter."
                 )
+        logits = logits.to(plain.dtype)  # under mixed precision they have half of it
         if isinstance(inputs, MetaTensor):
             return MetaTensor(logits).copy_meta_from(inputs)  # type: ignore[no-any-return]
         return logits
+
+
+def _predict_on(device: torch.device, predict: Predictor, images: Tensor) -> Tensor:
+    """Return logits, where the images are, from a network that is somewhere else."""
+    if images.device == device:
+        return predict(images)
+    return predict(images.to(device)).to(images.device)
+
+
+def _moved_to(device: torch.device, windows: Windows, images: Tensor) -> Iterator[Tensor]:
+    """Yield windows of images on a device, one at a time."""
+    for window in windows(images):
+        yield window.to(device)
 
 
 def _lock_of(network: nn.Module) -> RLock:
