@@ -29,6 +29,7 @@ from grata_monai.benchmark.run_folder import (
 )
 from grata_monai.benchmark.sources import load_source
 from grata_monai.benchmark.streams import StreamImage
+from grata_monai.execution import kept_memory
 
 SAVE_EVERY = 8
 SAVE_AFTER_SECONDS = 20.0
@@ -112,7 +113,8 @@ def run_cell(task: CellTask, *, on_image: Callable[[], None] = lambda: None) -> 
     rows: list[Row] = []
     try:
         _write_status(task, "started")
-        rows = _Runner(task, on_image).run()
+        with kept_memory():  # given back after the cell, so that the next one's peak is its own
+            rows = _Runner(task, on_image).run()
     except Exception as error:
         return fail_cell(task, one_line(error))
     _write_status(task, "complete", images=len(rows))

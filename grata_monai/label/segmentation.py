@@ -18,6 +18,7 @@ from monai.transforms.post.dictionary import Invertd
 from torch import Tensor, nn
 
 from grata_monai.adapters import Adapter
+from grata_monai.execution import Execution
 from grata_monai.imaging import Window
 from grata_monai.inferers import AdaptiveInferer
 from grata_monai.localization import DiscLocation
@@ -69,12 +70,14 @@ class Segmenter:
         image_size: Side of its input.
         roi_size: Side of the region around the disc in pixels of the photograph.
         device: Where the network is.
+        execution: How it is run.
     """
 
     network: nn.Module
     image_size: int = 512
     roi_size: int = 800
     device: torch.device | str = "cpu"
+    execution: Execution = field(default_factory=Execution)
 
     def __call__(
         self, photograph: Photograph, adapter: Adapter, location: DiscLocation | None = None
@@ -91,7 +94,8 @@ class Segmenter:
         """
         start = time.perf_counter()
         item = self.prepare(photograph, location)
-        logits = AdaptiveInferer(adapter)(item["image"][None].to(self.device), self.network)
+        inferer = AdaptiveInferer(adapter, execution=self.execution)
+        logits = inferer(item["image"][None].to(self.device), self.network)
         probabilities = torch.sigmoid(logits[0].float()).cpu()
         masks = _paste_back(probabilities, item, self._preprocess)
         height, width = photograph.shape[:2]

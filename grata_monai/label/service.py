@@ -15,6 +15,7 @@ import torch
 
 from grata_monai._files import sha256_of
 from grata_monai.adapters import Adapter, build_adapter
+from grata_monai.execution import Execution
 from grata_monai.imaging import probe, read_photograph
 from grata_monai.imaging.reading import UNREADABLE
 from grata_monai.label.adapted_states import AdaptedStates
@@ -132,6 +133,7 @@ class SegmentationService:
                 image_size=self.settings.image_size,
                 roi_size=self.settings.roi_size,
                 device=device,
+                execution=Execution(precision=self.settings.precision),
             )
             self._served = (version, segmenter)
             self.states.clear()

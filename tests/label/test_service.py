@@ -230,6 +230,15 @@ def test_ratio_and_confidence_by_hand(service, paths):
     assert 0 <= found.confidence <= 1
 
 
+def test_reduced_precision_gives_nearly_the_same(app, service, paths):
+    overrides = {"precision": "bf16"}
+    reduced = SegmentationService(app, LabelSettings.read(app, overrides))
+    exact, near = (ask(one, paths[0], life_cycle="off") for one in (service, reduced))
+    assert exact.confidences != near.confidences
+    assert exact.confidences == pytest.approx(near.confidences, abs=0.02)
+    assert (exact.labels != near.labels).mean() < 0.01
+
+
 def test_a_client_can_start_again(service, paths):
     params = {"life_cycle": "online", "client_id": "me"}
     first = ask(service, paths[0], **params)

@@ -41,6 +41,7 @@ def test_conf_of_the_server_goes_first_and_is_text(tmp_path):
         ('{"device": "gpu"}', "no device 'gpu'"),
         ('{"device": "cuda:99"}', "no device 'cuda:99'"),
         ('{"seed": "x"}', "seed"),
+        ('{"precision": "bf61"}', "did you mean 'bf16'"),
         ('{"hosts": "localhost"}', "must be a list"),
     ],
 )

@@ -25,6 +25,7 @@ from monailabel.utils.async_tasks.utils import processes
 from monailabel.utils.sessions import Sessions
 
 from grata_monai import __version__
+from grata_monai.execution import keep_freed_memory
 from grata_monai.label.segmentation import SEGMENTS
 from grata_monai.label.server.datastore import FundusDatastore
 from grata_monai.label.server.errors import client_errors, plain_name
@@ -45,7 +46,7 @@ class FundusApp(MONAILabelApp):
     Models ``fundus`` (whole photographs) and ``fundus_roi`` (regions around the disc) share one
     network and its versions. Only studies, uploads of the same request and MONAI Label's own
     sessions can be read through it: uploads go to a private folder of the app, and any other path
-    is refused.
+    is refused. The process keeps what memory it frees: images after the first take less time.
 
     Args:
         app_dir: The app's folder, see ``init_app``.
@@ -54,6 +55,7 @@ class FundusApp(MONAILabelApp):
     """
 
     def __init__(self, app_dir: str, studies: str, conf: Mapping[str, Any]) -> None:
+        keep_freed_memory()
         self.service = SegmentationService(app_dir, LabelSettings.read(app_dir, conf))
         self.uploads = _private_folder(Path(app_dir) / "uploads")
         super().__init__(
