@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal, NamedTuple, cast
 
 import torch
@@ -20,7 +22,10 @@ from grata_monai.functional.precision import at_least_single
 from grata_monai.networks.heads import HasBottleneck
 from grata_monai.objectives import Objective, build_objective
 from grata_monai.state import NonFiniteUpdateError, require_finite
+from grata_monai.state.injection import find_bottleneck_layer
 from grata_monai.state.transaction import all_or_nothing
+
+_UNKNOWN = "?"
 
 
 class MemoryEntry(NamedTuple):
@@ -124,14 +129,16 @@ class DLTTA(GradientAdapter):
         super()._start()
         self._memory: list[MemoryEntry] = []
         self._latest: tuple[Tensor, Tensor] | None = None
+        self._layer: str | None = _UNKNOWN
 
     def _update(self, images: Tensor) -> dict[str, float]:
         network = self._bound().network
-        with torch.no_grad():
-            keys = cast("HasBottleneck", network).bottleneck(images)
-        discrepancy = self._discrepancy(keys, images)
+        with _watched(network, self._layer_name(images)) as calls:
+            loss, gradients = self._gradients(self.objective, images)
+        own = [(call.key, call.logits) for call in calls if call.images is images]
+        keys, present = own[0] if own else self._look(images)
+        discrepancy = self._discrepancy(keys, present)
         learning_rate = self._learning_rate(discrepancy)
-        loss, gradients = self._gradients(self.objective, images)
         with all_or_nothing(self._stepper), torch.no_grad():
             self._stepper.step(gradients, learning_rate)
             logits = network(images)
@@ -146,14 +153,26 @@ class DLTTA(GradientAdapter):
             "learning_rate": learning_rate,
         }
 
-    def _discrepancy(self, keys: Tensor, images: Tensor) -> float | None:
+    def _layer_name(self, images: Tensor) -> str | None:
+        """Return which layer makes the bottleneck, if one does."""
+        if self._layer == _UNKNOWN:
+            try:
+                self._layer = find_bottleneck_layer(self._bound().network, images)
+            except ValueError:
+                self._layer = None
+        return self._layer
+
+    @torch.no_grad()
+    def _look(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return bottleneck features and logits by passes of their own."""
+        network = self._bound().network
+        return cast("HasBottleneck", network).bottleneck(images), network(images)
+
+    def _discrepancy(self, keys: Tensor, logits: Tensor) -> float | None:
         """Return D, averaged over the images; None if too few like them were seen."""
-        alike = [entry for entry in self._memory if entry.key.shape == keys.shape[1:]]
-        if len(alike) < self.neighbours:
-            return None
-        with torch.no_grad():
-            present = at_least_single(self._bound().network(images)) / self.temperature
-        alike = [entry for entry in alike if entry.logits.shape == present.shape[1:]]
+        present = at_least_single(logits) / self.temperature
+        shapes = keys.shape[1:], logits.shape[1:]
+        alike = [past for past in self._memory if (past.key.shape, past.logits.shape) == shapes]
         if len(alike) < self.neighbours:
             return None
         found = [
@@ -204,3 +223,38 @@ class DLTTA(GradientAdapter):
             for entry in state["memory"]
         ]
         self._latest = None
+
+
+class _Call(NamedTuple):
+    """What the network made of some images in one pass."""
+
+    images: Tensor
+    key: Tensor
+    logits: Tensor
+
+
+@contextmanager
+def _watched(network: nn.Module, layer: str | None) -> Iterator[list[_Call]]:
+    """Collect the passes through a network in a block, so that they need not be made again.
+
+    Args:
+        network: The network.
+        layer: Name of the layer that makes the bottleneck; None to see nothing.
+    """
+    keys: list[Tensor] = []
+    calls: list[_Call] = []
+
+    def after_layer(module: nn.Module, _: tuple[Any, ...], output: Tensor) -> None:
+        keys.append(output.detach().clone())  # later layers may work in place
+
+    def after_network(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        if inputs and keys:
+            calls.append(_Call(inputs[0], keys[-1], output.detach()))
+        keys.clear()
+
+    with ExitStack() as stack:
+        if layer is not None:
+            deep = network.get_submodule(layer)
+            stack.callback(deep.register_forward_hook(after_layer).remove)
+            stack.callback(network.register_forward_hook(after_network).remove)
+        yield calls
