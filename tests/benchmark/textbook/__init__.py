@@ -1,0 +1,2 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
