@@ -5,14 +5,19 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
 from grata_monai.functional.gradients import flatten
+
+_STEPS = "step"
 
 
 class NonFiniteUpdateError(ArithmeticError):
@@ -55,19 +60,22 @@ def displaced(parameters: Sequence[nn.Parameter], direction: Sequence[Tensor]) -
         yield
 
 
-class Stepper:
+class Stepper(ABC):
     """Optimizer that is given gradients and a learning rate at each step.
+
+    It calls torch's functions, not its ``Optimizer`` classes: making one of those imports torch's
+    compiler, half a second before the first image.
 
     Args:
         parameters: The parameters to move.
-        optimizer: A torch optimizer of these parameters with one group.
+
+    Attributes:
+        moments: What is carried over from step to step, by torch's names, for each parameter.
     """
 
-    def __init__(
-        self, parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer
-    ) -> None:
+    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
         self.parameters = list(parameters)
-        self.optimizer = optimizer
+        self.moments: dict[str, list[Tensor | None]] = {}
 
     def step(self, gradients: Sequence[Tensor], learning_rate: float) -> None:
         """Make one step; moments and momentum carry over, no ``.grad`` is left behind.
@@ -76,21 +84,42 @@ class Stepper:
             NonFiniteUpdateError: If a gradient is not finite; then nothing has changed.
         """
         require_finite("gradient", gradients)
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            self._move(list(gradients), learning_rate)
+
+    @abstractmethod
+    def _move(self, gradients: list[Tensor], learning_rate: float) -> None:
+        """Change parameters and moments in place."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a copy of the optimizer's moments and step counters."""
-        return copy.deepcopy(self.optimizer.state_dict())
+        """Return a copy of the moments and step counters."""
+        return copy.deepcopy(self.moments)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a copy of moments and step counters, not of settings."""
-        own = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict(copy.deepcopy(state) | {"param_groups": own})
+        """Take over a copy of moments and step counters, not of settings.
+
+        Raises:
+            ValueError: If they are not those of such parameters; then nothing has changed.
+        """
+        loaded: dict[str, list[Tensor | None]] = {}
+        for name, own in self.moments.items():
+            given = state.get(name)
+            if not isinstance(given, list) or len(given) != len(own):
+                raise ValueError(f"the optimizer's {name!r} are not those of {len(own)} parameters")
+            loaded[name] = [
+                self._fitting(name, value, parameter)
+                for value, parameter in zip(given, self.parameters, strict=True)
+            ]
+        self.moments = loaded
+
+    def _fitting(self, name: str, value: Any, parameter: nn.Parameter) -> Tensor | None:
+        if value is None:
+            return None
+        if name == _STEPS:
+            return torch.as_tensor(value, dtype=torch.float32).clone()
+        if value.shape != parameter.shape:
+            raise ValueError(f"the optimizer's {name!r} has the shape {tuple(value.shape)}")
+        return torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 class AdamStepper(Stepper):
@@ -104,7 +133,31 @@ class AdamStepper(Stepper):
     def __init__(
         self, parameters: Sequence[nn.Parameter], *, betas: tuple[float, float] = (0.9, 0.999)
     ) -> None:
-        super().__init__(parameters, torch.optim.Adam(list(parameters), lr=0.0, betas=betas))
+        super().__init__(parameters)
+        self.betas = betas
+        self.moments = {
+            _STEPS: [torch.zeros(()) for _ in self.parameters],
+            "exp_avg": [torch.zeros_like(p, requires_grad=False) for p in self.parameters],
+            "exp_avg_sq": [torch.zeros_like(p, requires_grad=False) for p in self.parameters],
+        }
+
+    def _move(self, gradients: list[Tensor], learning_rate: float) -> None:
+        moments = cast("dict[str, list[Tensor]]", self.moments)
+        adam(
+            cast("list[Tensor]", self.parameters),
+            gradients,
+            moments["exp_avg"],
+            moments["exp_avg_sq"],
+            [],
+            moments[_STEPS],
+            amsgrad=False,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            lr=learning_rate,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
 
 
 class SgdStepper(Stepper):
@@ -116,4 +169,19 @@ class SgdStepper(Stepper):
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], *, momentum: float = 0.0) -> None:
-        super().__init__(parameters, torch.optim.SGD(list(parameters), lr=0.0, momentum=momentum))
+        super().__init__(parameters)
+        self.momentum = momentum
+        self.moments = {"momentum_buffer": [None for _ in self.parameters]}
+
+    def _move(self, gradients: list[Tensor], learning_rate: float) -> None:
+        sgd(
+            cast("list[Tensor]", self.parameters),
+            gradients,
+            self.moments["momentum_buffer"],
+            weight_decay=0.0,
+            momentum=self.momentum,
+            lr=learning_rate,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+        )

@@ -135,15 +135,14 @@ def test_the_cosine_does_not_depend_on_the_scale_of_the_pseudo_loss():
 
 def test_adam_counts_images_and_counts_anew_after_reset():
     def steps(adapter):
-        state = adapter.state_dict()["method"]["optimizer"]["state"]
-        return {int(entry["step"]) for entry in state.values()}
+        return set(map(int, adapter.state_dict()["method"]["optimizer"]["step"]))
 
     with GraTa().bound(tiny_network()) as adapter:
         for image in tiny_images(3):
             adapter.adapt(image)
         assert steps(adapter) == {3}
         adapter.reset()
-        assert steps(adapter) == set()
+        assert steps(adapter) == {0}
 
 
 def test_different_seeds_differ():

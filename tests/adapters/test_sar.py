@@ -148,7 +148,9 @@ def test_a_reset_brings_source_momentum_and_average_back():
             assert torch.equal(adapter.adapt(IMAGES[0].double()), ptbn.adapt(IMAGES[0].double()))
         assert adapter.trace_["reset"] == 1.0
         assert adapter.ema_ is None
-        assert adapter.state_dict()["method"]["optimizer"]["state"] == {}
+        assert adapter.state_dict()["method"]["optimizer"] == {
+            "momentum_buffer": [None] * len(adapter.adapted_parameters)
+        }
         assert adapter.images_seen_ == 1
         for name, value in network.state_dict().items():
             assert torch.equal(value, source[name]), name
