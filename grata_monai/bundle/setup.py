@@ -20,6 +20,7 @@ from grata_monai._files import atomic_path
 from grata_monai.adapters import Adapter, build_adapter
 from grata_monai.bundle.data import checked_path
 from grata_monai.bundle.guard import exits_on_user_error
+from grata_monai.execution import Execution
 from grata_monai.networks import HEAD_NAMES, load_source_weights
 
 STRIDE = 32
@@ -59,37 +60,45 @@ def make_adapter(
     return build_adapter(method, **settings)
 
 
-def check_image_size(image_size: int) -> None:
+def check_image_size(image_size: int, *, name: str = "image_size") -> None:
     """Check the side of the network's input.
 
     Args:
         image_size: In pixels; a multiple of 32, at least 64.
+        name: The key of a config that gives it.
 
     Raises:
         ValueError: If it is anything else.
     """
-    check_number("the bundle", "image_size", image_size, minimum=SMALLEST, integer=True)
+    check_number("the bundle", name, image_size, minimum=SMALLEST, integer=True)
     if image_size % STRIDE:
         raise ValueError(
-            f"The 'image_size' must be a multiple of {STRIDE}, since the network halves images "
+            f"The {name!r} must be a multiple of {STRIDE}, since the network halves images "
             f"five times. Got {image_size}."
         )
 
 
 @exits_on_user_error
 def check_settings(
-    *, image_size: int, heads: Sequence[str], num_workers: int = 0, roi_size: int = 800
+    *,
+    image_size: int,
+    heads: Sequence[str],
+    num_workers: int = 0,
+    roi_size: int = 800,
+    prefetch: int = 0,
 ) -> None:
-    """Check what the network of a config depends on.
+    """Check what the network and the data of a config depend on.
 
     Args:
         image_size: Side of the images in pixels; a multiple of 32, at least 64.
         heads: Names of self-supervised heads, each once.
         num_workers: Loading processes, >= 0.
         roi_size: Side of the region around the disc in pixels of the photograph, >= 1.
+        prefetch: Images to hold ready while one is adapted, >= 0.
     """
     check_number("the bundle", "roi_size", roi_size, minimum=1, integer=True)
     check_number("the bundle", "num_workers", num_workers, minimum=0, integer=True)
+    check_number("the bundle", "prefetch", prefetch, minimum=0, integer=True)
     check_image_size(image_size)
     if isinstance(heads, str) or not isinstance(heads, Sequence):
         raise TypeError(f"The 'heads' must be a list such as \"['rotation']\". Got {heads!r}.")
@@ -183,12 +192,18 @@ def save_settings(output_dir: str | os.PathLike[str], **settings: Any) -> None:
 
 
 @exits_on_user_error
-def check_fit(adapter: Adapter, network: nn.Module) -> None:
+def check_fit(adapter: Adapter, network: nn.Module, execution: Execution | None = None) -> None:
     """Check that a method can adapt a network, by taking it in hand and giving it back.
 
     Args:
         adapter: The method.
         network: The network with its weights.
+        execution: How the network will be run; default: as it is.
     """
+    try:
+        with (execution or Execution()).running(network):
+            pass
+    except RuntimeError as error:  # this machine cannot do it
+        raise ValueError(str(error)) from error
     with adapter.bound(network):
         pass

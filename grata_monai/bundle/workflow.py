@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -15,11 +15,14 @@ from grata_monai.bundle.guard import PREFIX, exits_on_user_error
 from grata_monai.bundle.location import bundle_dir
 
 
-def run_workflow(config: Literal["inference", "train"], **overrides: Any) -> ConfigWorkflow:
+def run_workflow(
+    config: Literal["inference", "train"], *, overlays: Sequence[str] = (), **overrides: Any
+) -> ConfigWorkflow:
     """Initialize, run and finalize a config of the bundle.
 
     Args:
         config: Which of the bundle's configs.
+        overlays: Names of further configs whose keys replace those of the first, e.g. ``"fast"``.
         overrides: Values for its keys, as on the command line of ``python -m monai.bundle run``.
             Pass files and folders as paths: MONAI reads '#' in strings as a separator.
 
@@ -29,9 +32,9 @@ def run_workflow(config: Literal["inference", "train"], **overrides: Any) -> Con
     Raises:
         ValueError: For what a user has to cure, in one line.
     """
-    file = bundle_dir() / "configs" / f"{config}.json"
+    files = [str(bundle_dir() / "configs" / f"{name}.json") for name in (config, *overlays)]
     with _without_log_file_warning():
-        workflow = ConfigWorkflow(str(file), workflow_type=config, logging_file=False, **overrides)
+        workflow = ConfigWorkflow(files, workflow_type=config, logging_file=False, **overrides)
     try:
         workflow.initialize()
         workflow.run()

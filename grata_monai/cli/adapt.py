@@ -46,6 +46,22 @@ _PATH = click.Path(path_type=Path)
     help="Side in px of the region around the disc, where DATA gives its center; that of training.",
 )
 @click.option("--device", help="cpu, cuda, cuda:1, ...  [default: cuda if there is one]")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "tf32", "bf16"]),
+    help="Of convolutions; tf32 is one of GPUs. Lower ones are faster.  [default: fp32]",
+)
+@click.option("--fast", is_flag=True, help="The lowest precision that the device computes fast.")
+@click.option(
+    "--compile",
+    is_flag=True,
+    help="Run the network through torch.compile, which takes a minute or more first.",
+)
+@click.option(
+    "--checkpoint",
+    is_flag=True,
+    help="Compute twice what would be kept for backward passes: less memory, more time.",
+)
 def adapt(
     data: Path,
     weights: Path,
@@ -59,6 +75,10 @@ def adapt(
     size: int,
     roi_size: int,
     device: str | None,
+    precision: str | None,
+    fast: bool,
+    compile: bool,
+    checkpoint: bool,
 ) -> None:
     """Segment optic disc and cup in DATA, adapting the source model to its images.
 
@@ -69,8 +89,12 @@ def adapt(
     """
     from grata_monai.bundle import run_workflow, summarize, summary_table
 
+    if fast and precision:
+        raise click.UsageError("--fast chooses the precision; give it or --precision, not both.")
+    chosen = {"device": device, "precision": precision}
     workflow = run_workflow(
         "inference",
+        overlays=["fast"] if fast else [],
         dataset_dir=data.absolute(),
         weights=weights.absolute(),
         output_dir=output.absolute(),
@@ -82,7 +106,9 @@ def adapt(
         domain=domain,
         image_size=size,
         roi_size=roi_size,
-        **({"device": device} if device else {}),
+        compile=compile,
+        checkpoint=checkpoint,
+        **{name: value for name, value in chosen.items() if value},
     )
     click.echo(f"Wrote the results to {output}")
     scores = summarize(workflow.evaluator)

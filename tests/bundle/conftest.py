@@ -48,9 +48,9 @@ def weights(tmp_path_factory):
 
 @pytest.fixture
 def infer(root, weights, tmp_path):
-    """Run inference.json; returns the finished workflow."""
+    """Run inference.json, with overlays by name; returns the finished workflow."""
 
-    def infer(*, only_initialize=False, **overrides):
+    def infer(*, only_initialize=False, overlays=(), **overrides):
         settings = {
             "dataset_dir": str(root),
             "domain": DOMAIN,
@@ -60,7 +60,7 @@ def infer(root, weights, tmp_path):
             "device": "cpu",
         } | overrides
         workflow = ConfigWorkflow(
-            str(CONFIGS / "inference.json"),
+            [str(CONFIGS / f"{name}.json") for name in ("inference", *overlays)],
             workflow_type="inference",
             logging_file=False,
             **settings,

@@ -19,11 +19,13 @@ FILES = [
     "LICENSE",
     "configs/benchmark.json",
     "configs/evaluate.json",
+    "configs/fast.json",
     "configs/inference.json",
     "configs/logging.conf",
     "configs/metadata.json",
     "configs/multi_gpu_evaluate.json",
     "configs/multi_gpu_train.json",
+    "configs/sliding_window.json",
     "configs/train.json",
     "docs/README.md",
     "docs/annotation.md",
@@ -155,7 +157,8 @@ def test_readme_has_the_zoos_headings_and_describes_the_keys_as_they_are():
     ):
         assert heading in headings
     tables = readme.split("| key | default |")[1:]
-    for config, table, count in zip(("inference", "train"), tables, (14, 20), strict=True):
+    counts = {"inference": 20, "sliding_window": 3, "train": 20}
+    for (config, count), table in zip(counts.items(), tables, strict=True):
         defaults = read(config)
         rows = re.findall(r"^\| `(\w+)` \| (.+?) \| ", table, flags=re.M)
         assert len(rows) == count
@@ -192,7 +195,8 @@ def test_all_preprocessings_cut_a_region_of_the_configs_size():
         sizes = [
             node["roi_size"] for node in walk(config) if node is not config and "roi_size" in node
         ]
-        assert sizes == ["@roi_size"] * {"inference": 1, "train": 3}[name]
+        # One for each preprocessing, and one for what the run writes down of itself.
+        assert sizes == ["@roi_size"] * {"inference": 2, "train": 3}[name]
 
 
 def test_training_on_several_gpus_starts_as_on_one():

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from grata_monai import execution
 from grata_monai.cli.main import main
 from grata_monai.data import write_synthetic_domain
 
@@ -66,6 +69,48 @@ def test_an_option_without_a_value(run, root):
     result = run(root, "--option", "mapping")
     assert result.exit_code == 2
     assert "'mapping' is not NAME=VALUE" in result.output
+
+
+def test_how_the_network_is_run(run, root, tmp_path):
+    defaults = {"precision": "fp32", "compile": False, "checkpoint": False}
+    chosen = {"precision": "bf16", "checkpoint": True}
+    photograph = next(root.rglob("image/*.png"))
+    for options, expected in ([], {}), (["--precision", "bf16", "--checkpoint"], chosen):
+        result = run(photograph, "--method", "source", *options)
+        assert result.exit_code == 0, result.output
+        settings = json.loads((tmp_path / "out # 1" / "settings.json").read_text())
+        assert settings.items() >= (defaults | expected).items()
+
+
+def test_fast_is_the_precision_of_the_device(run, root, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(execution, "fast_precision", lambda device: asked.append(device) or "bf16")
+    result = run(next(root.rglob("image/*.png")), "--method", "source", "--fast")
+    assert result.exit_code == 0, result.output
+    assert set(map(str, asked)) == {"cpu"}
+    settings = json.loads((tmp_path / "out # 1" / "settings.json").read_text())
+    assert settings["precision"] == "bf16"
+
+
+def test_fast_and_a_precision_are_not_both(run, root, tmp_path):
+    result = run(root, "--fast", "--precision", "fp32")
+    assert result.exit_code == 2
+    assert "--fast chooses the precision; give it or --precision, not both." in result.output
+    assert not (tmp_path / "out # 1").exists()
+
+
+def test_an_unknown_precision(run, root):
+    result = run(root, "--precision", "fp16")
+    assert result.exit_code == 2
+    assert "'fp16' is not one of 'fp32', 'tf32', 'bf16'" in result.output
+
+
+def test_compile_reaches_the_network(run, root, monkeypatch):
+    """Where it cannot be had, the user is told; so the option arrived."""
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    result = run(next(root.rglob("image/*.png")), "--method", "source", "--compile")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: compile=True needs a C++ compiler")
 
 
 @pytest.mark.parametrize(
