@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": (f"{_HERE}.running:run", "Run a preset or a grid; resumes what was stopped."),
     "status": (f"{_HERE}.reading:status", "How far a run is."),
     "summary": (f"{_HERE}.reading:summary", "Scores, tests and failures of a run as text."),
+    "speed": (f"{_HERE}.speed:speed", "Time methods here, beside their textbook form."),
 }
 
 
