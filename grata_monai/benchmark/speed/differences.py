@@ -42,19 +42,18 @@ def note_differences(
         seed: Of the methods.
     """
     wanted = [lane for lane in lanes if lane.logits and not lane.path.is_textbook]
-    works = any(lane.runner and lane.path.is_textbook for lane in lanes)
+    works = any(lane.is_open and lane.path.is_textbook for lane in lanes)
     if not (wanted and works):
         return
     draws = _draws_of_adapters(seed)
     arguments = {name: draws[name] for name in textbook_arguments(method) & set(draws)}
-    if not arguments and any(_draws(lane, seed) for lane in wanted):
+    if not arguments and any(lane.draws for lane in wanted):
         return
     count = max(len(lane.logits) for lane in wanted)
     oracle = _oracle(method, images, source, device, seed=seed, count=count, **arguments)
     for lane in wanted:
         # Episodes begin at the source each time; textbooks do so for the first image only.
-        episodic = lane.runner is not None and lane.runner.method.life_cycle == "per_image"
-        pairs = list(zip(lane.logits, oracle, strict=False))[: 1 if episodic else None]
+        pairs = list(zip(lane.logits, oracle, strict=False))[: 1 if lane.is_episodic else None]
         lane.row.logit_difference = max(_largest(a[:1], b) for a, b in pairs)
         lane.row.probability_difference = max(
             _largest(torch.sigmoid(a[:1]), torch.sigmoid(b)) for a, b in pairs
@@ -92,14 +91,6 @@ def _draws_of_adapters(seed: int) -> dict[str, Callable[[Tensor], Any]]:
         "draw_view": view,
         "draw_uniform": lambda like: torch.rand(like.shape, generator=generator).to(like.device),
     }
-
-
-def _draws(lane: Lane, seed: int) -> bool:
-    """Whether the adapter of a lane has drawn random numbers."""
-    if lane.runner is None:
-        return False
-    state: Tensor = lane.runner.method.state_dict()["generator"]
-    return not torch.equal(state, torch.Generator().manual_seed(seed).get_state())
 
 
 def _largest(first: Tensor, second: Tensor) -> float:

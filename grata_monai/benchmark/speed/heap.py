@@ -16,19 +16,16 @@ _PAGE = 4096
 
 
 @contextmanager
-def heap(*, keep: bool, filled_mib: float = 0.0) -> Iterator[None]:
-    """Run a block with freed memory kept, or with the system's usual behavior.
+def kept_heap(filled_mib: float = 0.0) -> Iterator[None]:
+    """Run a block with freed memory kept, on a heap of the size it has in the midst of a stream.
 
-    Where it is kept, the heap is given the size it has in the midst of a stream: what earlier
-    images needed is there. Otherwise it begins empty. After the block all is given back, so that
-    what is timed next does not find it.
+    After the block all is given back, so that what is timed next does not find it.
 
     Args:
-        keep: Whether to keep freed memory.
         filled_mib: What earlier images needed at most, in MiB.
     """
-    with kept_memory(keep):
-        if keep and filled_mib > 0:
+    with kept_memory():
+        if filled_mib > 0:
             pages = torch.empty(int(filled_mib * _MIB), dtype=torch.uint8)
             pages[::_PAGE].fill_(0)  # the system gives a page when it is written to
             del pages

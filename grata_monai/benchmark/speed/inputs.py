@@ -38,14 +38,14 @@ class Images:
     def __init__(
         self, items: Sequence[FundusItem], *, size: int, roi_size: int, device: torch.device
     ) -> None:
-        self._items = items
+        self.items = items
         self._preprocessing = fundus_preprocessing(size=size, roi_size=roi_size, keys=("image",))
         self._device = device
         self._kept: dict[int, Tensor] = {}
 
     def __len__(self) -> int:
         """Return how many different images there are."""
-        return len(self._items)
+        return len(self.items)
 
     def batch(self, start: int, count: int = 1) -> Tensor:
         """Return images as a batch, on the device; read once."""
@@ -56,7 +56,7 @@ class Images:
         return torch.cat([self._read(number) for number in range(start, start + count)])
 
     def _read(self, number: int) -> Tensor:
-        image = self._preprocessing(dict(self._items[number % len(self)]))["image"]
+        image = self._preprocessing(dict(self.items[number % len(self)]))["image"]
         plain: Tensor = image.as_tensor() if hasattr(image, "as_tensor") else image
         return plain.detach().clone()[None].to(self._device)
 

@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import cast
 
+import torch
 from torch import Tensor
 
+from grata_monai.adapters import Adapter
 from grata_monai.benchmark.run_folder import one_line
 from grata_monai.benchmark.speed.clock import Clock
-from grata_monai.benchmark.speed.heap import heap
+from grata_monai.benchmark.speed.heap import kept_heap
 from grata_monai.benchmark.speed.inputs import Images
 from grata_monai.benchmark.speed.memory import memory_above_idle
 from grata_monai.benchmark.speed.paths import Path
@@ -36,17 +39,22 @@ class Lane:
         clock: Of the device.
 
     Attributes:
-        runner: What is timed; None before ``open`` and after the lane is closed.
+        is_open: Whether there is something to time.
         logits: Of the warm-up's images, in float32 on the CPU.
+        is_episodic: Whether the method begins at the source with every image.
+        draws: Whether the method drew random numbers in the warm-up.
     """
 
-    def __init__(self, row: Row, path: Path, images: Images, clock: Clock) -> None:
+    def __init__(self, row: Row, path: Path, images: Images | None, clock: Clock | None) -> None:
         self.row = row
         self.path = path
-        self.runner: Runner | None = None
+        self.is_open = False
         self.logits: list[Tensor] = []
-        self._images = images
-        self._clock = clock
+        self.is_episodic = False
+        self.draws = False
+        self._images = cast("Images", images)
+        self._clock = cast("Clock", clock)
+        self._runner: Runner | None = None
         self._stack = ExitStack()
         self._filled_mib = 0.0
 
@@ -54,70 +62,77 @@ class Lane:
         """Make ready what is to be timed."""
 
         def enter() -> None:
-            self.runner = self._stack.enter_context(runner)
+            self._runner = self._stack.enter_context(runner)
+            self.is_open = True
 
         self._guarded(enter)
 
     def close(self) -> None:
         """Give back the network and what belongs to it."""
-        self.runner = None
+        self.is_open = False
+        self._runner = None
         self._stack.close()
 
     def warm_up(self, number: int) -> None:
         """Make a step that is not timed, but shows how much memory it takes."""
-
-        def step(runner: Runner) -> None:
-            images = self._images.batch(number, self.path.batch)
-            with heap(keep=self.path.keep):
-                used, logits = memory_above_idle(self._clock.device, lambda: runner.step(images))
-            self.row.memory_mib = used
-            if self._clock.device.type == "cpu" and used > self._filled_mib:
-                self._filled_mib = used
-            self.logits.append(logits.detach().float().cpu())
-
-        self._run(step)
+        self._run("_warm_up", number)
 
     def time(self, number: int) -> None:
         """Make a step that is timed."""
-
-        def step(runner: Runner) -> None:
-            images = self._images.batch(number, self.path.batch)
-            gc.collect()
-            with heap(keep=self.path.keep, filled_mib=self._filled_mib):
-                seconds, _ = self._clock.time(lambda: runner.step(images))
-            self.row.seconds.append(seconds / self.path.batch)
-
-        self._run(step)
+        self._run("_time", number)
 
     def time_stages(self, number: int) -> None:
         """Make a step whose stages are timed, with the reading of its images."""
-
-        def step(runner: Runner) -> None:
-            self._images.batch(number, self.path.batch)  # files are in the system's cache now
-            stages = StageClock(self._clock.now)
-            kept = heap(keep=self.path.keep, filled_mib=self._filled_mib)
-            with kept, watched(stages, runner, passes=not self.path.compile), stages.running():
-                with stages.stage("I/O"):
-                    images = self._images.read(number, self.path.batch)
-                runner.step(images)
-            self.row.stages = {n: s / self.path.batch for n, s in stages.seconds.items()}
-
-        self._run(step)
+        self._run("_time_stages", number)
 
     def count_operations(self, number: int) -> None:
         """Make a step whose operations are counted."""
+        self._run("_count_operations", number)
 
-        def step(runner: Runner) -> None:
-            images = self._images.batch(number, self.path.batch)
-            operations = floating_point_operations(lambda: runner.step(images))
-            self.row.operations = operations / self.path.batch
-
-        self._run(step)
-
-    def _run(self, step: Callable[[Runner], None]) -> None:
-        runner = self.runner
+    def _run(self, action: str, number: int) -> None:
+        """Do something with the runner, if there still is one."""
+        runner = self._runner
         if runner is not None:
-            self._guarded(lambda: step(runner))
+            self._guarded(lambda: getattr(self, action)(runner, number))
+
+    def _warm_up(self, runner: Runner, number: int) -> None:
+        images = self._images.batch(number, self.path.batch)
+        with self._heap():
+            used, logits = memory_above_idle(self._clock.device, lambda: runner.step(images))
+        self.row.memory_mib = used
+        if self._clock.device.type == "cpu" and used > self._filled_mib:
+            self._filled_mib = used
+        self.logits.append(logits.detach().float().cpu())
+        if isinstance(runner.method, Adapter):
+            state: Tensor = runner.method.state_dict()["generator"]
+            fresh = torch.Generator().manual_seed(runner.method.seed).get_state()
+            self.draws = not torch.equal(state, fresh)
+            self.is_episodic = runner.method.life_cycle == "per_image"
+
+    def _time(self, runner: Runner, number: int) -> None:
+        images = self._images.batch(number, self.path.batch)
+        gc.collect()
+        with self._heap():
+            seconds, _ = self._clock.time(lambda: runner.step(images))
+        self.row.seconds.append(seconds / self.path.batch)
+
+    def _time_stages(self, runner: Runner, number: int) -> None:
+        self._images.batch(number, self.path.batch)  # files are in the system's cache now
+        stages = StageClock(self._clock.now)
+        seen = watched(stages, runner, passes=not self.path.compile)
+        with self._heap(), seen, stages.running():
+            with stages.stage("I/O"):
+                images = self._images.read(number, self.path.batch)
+            runner.step(images)
+        self.row.stages = {n: s / self.path.batch for n, s in stages.seconds.items()}
+
+    def _count_operations(self, runner: Runner, number: int) -> None:
+        images = self._images.batch(number, self.path.batch)
+        operations = floating_point_operations(lambda: runner.step(images))
+        self.row.operations = operations / self.path.batch
+
+    def _heap(self) -> AbstractContextManager[None]:
+        return kept_heap(self._filled_mib) if self.path.keep else nullcontext()
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """Do something; if it fails, tell so and close the lane."""

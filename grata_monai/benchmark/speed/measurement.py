@@ -9,7 +9,6 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 
 import torch
 from torch import nn
@@ -17,6 +16,7 @@ from tqdm import tqdm
 
 from grata_monai.benchmark.plan import usable_device
 from grata_monai.benchmark.run_folder import one_line
+from grata_monai.benchmark.speed.apart import LaneApart, LaneTask
 from grata_monai.benchmark.speed.clock import Clock, Timer
 from grata_monai.benchmark.speed.differences import note_differences
 from grata_monai.benchmark.speed.hardware import Hardware
@@ -27,7 +27,7 @@ from grata_monai.benchmark.speed.report import Report
 from grata_monai.benchmark.speed.request import Request
 from grata_monai.benchmark.speed.roofline import matmul_peak
 from grata_monai.benchmark.speed.rows import Row
-from grata_monai.benchmark.speed.runners import Runner, package_runner, textbook_runner
+from grata_monai.benchmark.speed.runners import runner_of
 from grata_monai.data import FundusItem
 from grata_monai.execution import Precision
 
@@ -43,6 +43,7 @@ def measure(
     progress: bool = False,
     so_far: Callable[[Report], None] | None = None,
     timer: Timer = time.perf_counter,
+    apart: bool = True,
 ) -> Report:
     """Time methods on paths, in rounds in which every path has its turn once.
 
@@ -51,6 +52,8 @@ def measure(
         progress: Whether to show a bar.
         so_far: Called with what there is after each method and size.
         timer: Where the seconds come from.
+        apart: Whether paths that leave memory to the system run in processes of their own, which
+            is where they find it as it is; they take turns with the others all the same.
 
     Raises:
         FileNotFoundError: If images or weights are missing.
@@ -59,7 +62,7 @@ def measure(
     if request.weights is not None and not os.path.isfile(request.weights):
         raise FileNotFoundError(f"There is no source model {os.fspath(request.weights)}.")
     device = torch.device(usable_device(request.device))
-    measurement = _Measurement(request, Clock(device, timer))
+    measurement = _Measurement(request, Clock(device, timer), apart=apart)
     gc.freeze()  # what the process holds so far is not searched for garbage before each step
     try:
         return measurement.run(progress=progress, so_far=so_far or (lambda report: None))
@@ -73,11 +76,13 @@ class _Measurement:
     Args:
         request: What to measure.
         clock: Of the device.
+        apart: Whether paths that leave memory to the system run in processes of their own.
     """
 
-    def __init__(self, request: Request, clock: Clock) -> None:
+    def __init__(self, request: Request, clock: Clock, *, apart: bool = True) -> None:
         self.request = request
         self.clock = clock
+        self._apart = apart
         self._order = random.Random(request.seed)
 
     def run(self, *, progress: bool, so_far: Callable[[Report], None]) -> Report:
@@ -119,11 +124,10 @@ class _Measurement:
             advance(rounds)
             return rows
         images = Images(items, size=size, roi_size=request.roi_size, device=self.clock.device)
-        pairs = zip(rows, request.parsed_paths, strict=True)
-        lanes = [Lane(row, path, images, self.clock) for row, path in pairs]
+        lanes: list[Lane] = []
         try:
-            for lane in lanes:
-                lane.open(self._runner(method, lane.path, source))
+            for row, path in zip(rows, request.parsed_paths, strict=True):
+                lanes.append(self._lane(row, path, source, images))
             self._warm_up(lanes, advance)
             note_differences(method, lanes, images, source, self.clock.device, seed=request.seed)
             self._race(lanes, advance)
@@ -135,11 +139,24 @@ class _Measurement:
                 torch.compiler.reset()  # it gives up after a few networks of a kind
         return rows
 
-    def _runner(self, method: str, path: Path, source: nn.Module) -> AbstractContextManager[Runner]:
+    def _lane(self, row: Row, path: Path, source: nn.Module, images: Images) -> Lane:
+        """Return an open lane, here or in a process of its own."""
         device, seed = self.clock.device, self.request.seed
-        if path.is_textbook:
-            return textbook_runner(method, source, device, seed=seed)
-        return package_runner(method, path, source, device, seed=seed)
+        if self._apart and not path.keep:
+            task = LaneTask(
+                method=row.method,
+                path=path,
+                source=source,
+                items=images.items,
+                size=row.size,
+                roi_size=self.request.roi_size,
+                device=device,
+                seed=seed,
+            )
+            return LaneApart(row, task)
+        lane = Lane(row, path, images, self.clock)
+        lane.open(runner_of(row.method, path, source, device, seed=seed))
+        return lane
 
     def _warm_up(self, lanes: Sequence[Lane], advance: Advance) -> None:
         for number in range(self.request.warmup):
@@ -165,7 +182,7 @@ class _Measurement:
         if self.request.stages:
             for lane in lanes:
                 lane.time_stages(number)
-        plain = [lane for lane in lanes if lane.runner and _runs_plainly(lane.path)]
+        plain = [lane for lane in lanes if lane.is_open and _runs_plainly(lane.path)]
         # The package's own first: those are the operations that are needed.
         for lane in sorted(plain, key=lambda lane: lane.path.is_textbook)[:1]:
             lane.count_operations(number)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,15 @@ class Runner:
     step: Step
     network: nn.Module
     method: Any
+
+
+def runner_of(
+    name: str, path: Path, source: nn.Module, device: torch.device, *, seed: int
+) -> AbstractContextManager[Runner]:
+    """Return what holds a method ready on a path; arguments as of ``package_runner``."""
+    if path.is_textbook:
+        return textbook_runner(name, source, device, seed=seed)
+    return package_runner(name, path, source, device, seed=seed)
 
 
 @contextmanager

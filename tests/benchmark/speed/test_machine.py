@@ -14,7 +14,7 @@ from grata_monai.benchmark.memory import PeakMemory
 from grata_monai.benchmark.speed import heap as heap_module
 from grata_monai.benchmark.speed import memory
 from grata_monai.benchmark.speed.clock import Clock
-from grata_monai.benchmark.speed.heap import heap
+from grata_monai.benchmark.speed.heap import kept_heap
 from grata_monai.benchmark.speed.memory import memory_above_idle
 from grata_monai.benchmark.speed.roofline import floating_point_operations, matmul_peak
 from grata_monai.execution import kept_memory
@@ -49,7 +49,7 @@ def test_an_old_mark_says_nothing(cpu, monkeypatch):
     assert result == "done"
 
 
-def test_the_heap_is_filled_only_where_it_is_kept(monkeypatch):
+def test_the_heap_has_the_size_that_earlier_images_needed(monkeypatch):
     filled, kept = [], []
     empty = torch.empty
 
@@ -57,17 +57,17 @@ def test_the_heap_is_filled_only_where_it_is_kept(monkeypatch):
         filled.append(size)
         return empty(size, **options)
 
-    def noted_memory(keep):
-        kept.append(keep)
-        return kept_memory(keep)
+    def noted_memory():
+        kept.append(True)
+        return kept_memory()
 
     monkeypatch.setattr(heap_module.torch, "empty", noted)
     monkeypatch.setattr(heap_module, "kept_memory", noted_memory)
-    for keep, mib in ((True, 1.5), (True, 0.0), (True, math.nan), (False, 2.0)):
-        with heap(keep=keep, filled_mib=mib):
+    for mib in (1.5, 0.0, math.nan):
+        with kept_heap(mib):
             pass
     assert filled == [1.5 * MIB]
-    assert kept == [True, True, True, False]
+    assert kept == [True] * 3
 
 
 def test_operations_of_a_convolution_and_its_backward_pass():

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
 
 from grata_monai.adapters.check_tools import tiny_network
 from grata_monai.benchmark.speed import Request, lanes, measure, measurement
+from grata_monai.benchmark.speed.apart import LaneApart
 from grata_monai.benchmark.speed.runners import NotOfferedError, Runner
 from grata_monai.execution import Execution
 
@@ -39,14 +40,10 @@ def fakes(monkeypatch, ticks, tiny):
 
         yield Runner(step, network, object())
 
-    def package(method, path, source, device, *, seed):
-        return runner_of(path.name, source)
-
-    monkeypatch.setattr(measurement, "package_runner", package)
     monkeypatch.setattr(
         measurement,
-        "textbook_runner",
-        lambda method, source, device, *, seed: runner_of("textbook", source),
+        "runner_of",
+        lambda method, path, source, device, *, seed: runner_of(path.name, source),
     )
     monkeypatch.setattr(measurement, "note_differences", lambda *_, **__: None)
     return turns, troubles
@@ -60,7 +57,7 @@ def request_of(*paths, **settings):
 def test_every_path_has_one_turn_in_a_round(fakes, ticks):
     turns, _ = fakes
     paths = ("textbook", "exact", "fast")
-    measure(request_of(*paths, repeats=6, warmup=2), timer=ticks)
+    measure(request_of(*paths, repeats=6, warmup=2), timer=ticks, apart=False)
     rounds = [turns[start : start + 3] for start in range(0, 24, 3)]
     assert all(sorted(name for name, *_ in part) == sorted(paths) for part in rounds)
     orders = [tuple(name for name, *_ in part) for part in rounds]
@@ -76,7 +73,9 @@ def test_the_order_comes_from_the_seed(fakes, ticks):
 
     def order(seed):
         turns.clear()
-        measure(request_of("textbook", "exact", "fast", repeats=8, seed=seed), timer=ticks)
+        measure(
+            request_of("textbook", "exact", "fast", repeats=8, seed=seed), timer=ticks, apart=False
+        )
         return [name for name, *_ in turns]
 
     first, again, other = order(0), order(0), order(1)
@@ -88,7 +87,9 @@ def test_numbers_of_rows(fakes, ticks):
     turns, _ = fakes
     request = request_of("textbook", "exact", "fast", "batch2", sizes=(SIZE, 64), repeats=3)
     seen = []
-    report = measure(request, timer=ticks, so_far=lambda report: seen.append(len(report.rows)))
+    report = measure(
+        request, timer=ticks, apart=False, so_far=lambda report: seen.append(len(report.rows))
+    )
     assert seen == [4, 8]
     assert [(row.size, row.path) for row in report.rows[:5]] == [
         (SIZE, "textbook"),
@@ -111,25 +112,23 @@ def test_numbers_of_rows(fakes, ticks):
 def test_memory_of_the_warm_up_fills_the_heap(fakes, ticks, monkeypatch):
     used = iter([100.0, 300.0, 200.0, 300.0])
     heaps = []
-    real = lanes.heap
 
-    def noted(**settings):
-        heaps.append((settings["keep"], settings.get("filled_mib", 0.0)))
-        return real(keep=False)
+    def noted(filled_mib):
+        heaps.append(filled_mib)
+        return nullcontext()
 
-    monkeypatch.setattr(lanes, "heap", noted)
+    monkeypatch.setattr(lanes, "kept_heap", noted)
     monkeypatch.setattr(lanes, "memory_above_idle", lambda device, call: (next(used), call()))
-    report = measure(request_of("textbook", "exact", warmup=2, repeats=1), timer=ticks)
+    report = measure(request_of("textbook", "exact", warmup=2, repeats=1), timer=ticks, apart=False)
     assert [row.memory_mib for row in report.rows] == [200.0, 300.0]
-    assert heaps[:4] == [(False, 0.0), (True, 0.0)] * 2
-    assert sorted(heaps[4:]) == [(False, 200.0), (True, 300.0)]
+    assert heaps == [0.0, 300.0, 300.0]  # of the exact path only; the textbook's is the system's
 
 
 def test_what_fails_is_told_and_the_others_go_on(fakes, ticks):
     _, troubles = fakes
     troubles["exact"] = 5, torch.OutOfMemoryError("no\nmemory")
     troubles["batch2"] = NotOfferedError("not this one")
-    report = measure(request_of("textbook", "exact", "fast", "batch2"), timer=ticks)
+    report = measure(request_of("textbook", "exact", "fast", "batch2"), timer=ticks, apart=False)
     textbook, exact, fast, batch = report.rows
     assert (exact.failed, exact.note) == (True, "failed: OutOfMemoryError: no memory")
     assert len(exact.seconds) < 3
@@ -148,7 +147,7 @@ def test_weights_that_do_not_fit_fail_one_method_only(fakes, ticks, monkeypatch)
         return tiny_network()
 
     monkeypatch.setattr(measurement, "make_source", make_source)
-    report = measure(request_of("exact", methods=("detta", "tent")), timer=ticks)
+    report = measure(request_of("exact", methods=("detta", "tent")), timer=ticks, apart=False)
     assert [(row.method, row.note) for row in report.rows] == [
         ("detta", "failed: no such head"),
         ("tent", ""),
@@ -175,7 +174,7 @@ def test_real_methods_beside_real_textbooks(tiny):
     paths = ("textbook", "exact", "bf16", "views-at-once", "checkpoint")
     methods = ("grata", "tent", "memo", "source")
     request = request_of(*paths, methods=methods, repeats=1, stages=True, warmup=2)
-    rows = {(row.method, row.path): row for row in measure(request).rows}
+    rows = {(row.method, row.path): row for row in measure(request, apart=False).rows}
     for method in methods:
         exact = rows[method, "exact"]
         assert exact.probability_difference < 1e-4
@@ -194,7 +193,8 @@ def test_real_methods_beside_real_textbooks(tiny):
 
 
 def test_no_difference_is_told_of_draws_that_cannot_be_shared(tiny, monkeypatch):
-    rows = measure(request_of("textbook", "exact", methods=("dua",), repeats=1)).rows
+    request = request_of("textbook", "exact", methods=("dua",), repeats=1)
+    rows = measure(request, apart=False).rows
     assert math.isnan(rows[1].probability_difference)
     assert not any(row.failed for row in rows)
 
@@ -215,3 +215,41 @@ def test_compiled_paths(tiny, monkeypatch):
     assert resets == [True] * 2
     assert "forward" not in rows[0].stages  # whose watch the compiler would have to take apart
     assert math.isnan(rows[0].operations)
+
+
+def test_paths_that_leave_memory_to_the_system_have_a_process_of_their_own(tiny, monkeypatch):
+    paths = ("textbook", "exact", "exact+given-back")
+    request = request_of(*paths, methods=("grata",), repeats=2, stages=True)
+    started = []
+    start = LaneApart.__init__
+    monkeypatch.setattr(
+        LaneApart,
+        "__init__",
+        lambda self, row, task: (started.append((row.path, self)), start(self, row, task))[1],
+    )
+    rows = {row.path: row for row in measure(request).rows}
+    assert [path for path, _ in started] == ["textbook", "exact+given-back"]
+    assert not any(lane._process.is_alive() for _, lane in started)
+    assert not any(row.failed for row in rows.values())
+    assert rows["exact+given-back"].probability_difference < 1e-4
+    for path in paths:
+        assert len(rows[path].seconds) == 2
+        assert rows[path].baseline == rows["textbook"].seconds
+        assert rows[path].operations == rows["exact"].operations > 0
+        assert rows[path].peak == rows["exact"].peak
+        assert {"I/O", "augmentation"} < set(rows[path].stages)
+        assert rows[path].memory_mib >= 0
+
+
+def test_a_process_that_dies_is_told_and_the_others_go_on(tiny, monkeypatch):
+    def killed_at_its_turn(self, number):
+        self._process.kill()
+        lane_time(self, number)
+
+    lane_time = LaneApart.time
+    monkeypatch.setattr(LaneApart, "time", killed_at_its_turn)
+    textbook, exact = measure(request_of("textbook", "exact", methods=("ptbn",), repeats=2)).rows
+    assert textbook.failed
+    assert "its process died" in textbook.note
+    assert len(exact.seconds) == 2
+    assert math.isnan(exact.ratio)
