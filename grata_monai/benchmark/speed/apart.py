@@ -1,9 +1,9 @@
 # Copyright (c) grata_monai authors
 # SPDX-License-Identifier: Apache-2.0
-"""A lane in a process of its own, whose memory nobody has tampered with.
+"""A lane in a process of its own, whose memory is as it would be without the others.
 
-Once freed memory was kept in a process, what is on its heap stays there to be used: paths that
-leave memory to the system would be spared the very work that is to be measured.
+What one path leaves on the heap of a process serves the next one: those that leave memory to the
+system would be spared the very work that is to be measured.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -25,6 +25,7 @@ from grata_monai.benchmark.speed.paths import Path
 from grata_monai.benchmark.speed.rows import Row
 from grata_monai.benchmark.speed.runners import runner_of
 from grata_monai.data import FundusItem
+from grata_monai.execution import keep_freed_memory
 
 _MEASURED_THERE = ("seconds", "memory_mib", "operations", "stages", "note", "failed")
 """The rest of a row is written where all lanes are known."""
@@ -79,7 +80,12 @@ class LaneApart(Lane):
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
-        self._ask(pickle.dumps(task))
+        self.is_open = True
+        self._exchange(lambda: self._connection.send(pickle.dumps(task)))
+
+    def settle(self) -> None:
+        """Wait until the process is ready; several start side by side."""
+        self._exchange(self._take_over)
 
     def close(self) -> None:
         """End the process."""
@@ -88,21 +94,25 @@ class LaneApart(Lane):
         self._process.join()
 
     def _run(self, action: str, number: int) -> None:
-        if self.is_open:
-            self._ask((action, number))
+        self._exchange(lambda: self._connection.send((action, number)))
+        self._exchange(self._take_over)
 
-    def _ask(self, what: object) -> None:
-        """Let the process do something, and take over what came of it."""
-        try:
-            self._connection.send(what)
-            row, self.logits, self.is_open, self.is_episodic, self.draws = self._connection.recv()
-        except (EOFError, OSError):
-            self.row.failed, self.row.note = True, "failed: its process died, perhaps of memory"
-            self.close()
-            return
+    def _take_over(self) -> None:
+        """Wait for what came of the last order, and take it over."""
+        row, self.logits, self.is_open, self.is_episodic, self.draws = self._connection.recv()
         for name in _MEASURED_THERE:
             setattr(self.row, name, getattr(row, name))
         if not self.is_open:
+            self.close()
+
+    def _exchange(self, action: Callable[[], None]) -> None:
+        """Talk to the process, if there still is one."""
+        if not self.is_open:
+            return
+        try:
+            action()
+        except (EOFError, OSError):
+            self.row.failed, self.row.note = True, "failed: its process died, perhaps of memory"
             self.close()
 
 
@@ -112,6 +122,8 @@ def _serve(connection: Connection, threads: int) -> None:
     torch.set_num_threads(threads)
     try:
         task: LaneTask = pickle.loads(connection.recv())  # of our own process
+        if task.path.keep:
+            keep_freed_memory()
         lane = task.open()
         connection.send(_state(lane))
         while True:

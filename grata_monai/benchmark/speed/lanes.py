@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from typing import cast
 
 import torch
@@ -15,7 +16,6 @@ from torch import Tensor
 from grata_monai.adapters import Adapter
 from grata_monai.benchmark.run_folder import one_line
 from grata_monai.benchmark.speed.clock import Clock
-from grata_monai.benchmark.speed.heap import kept_heap
 from grata_monai.benchmark.speed.inputs import Images
 from grata_monai.benchmark.speed.memory import memory_above_idle
 from grata_monai.benchmark.speed.paths import Path
@@ -56,7 +56,6 @@ class Lane:
         self._clock = cast("Clock", clock)
         self._runner: Runner | None = None
         self._stack = ExitStack()
-        self._filled_mib = 0.0
 
     def open(self, runner: AbstractContextManager[Runner]) -> None:
         """Make ready what is to be timed."""
@@ -72,6 +71,9 @@ class Lane:
         self.is_open = False
         self._runner = None
         self._stack.close()
+
+    def settle(self) -> None:
+        """Wait until it is ready."""
 
     def warm_up(self, number: int) -> None:
         """Make a step that is not timed, but shows how much memory it takes."""
@@ -97,11 +99,9 @@ class Lane:
 
     def _warm_up(self, runner: Runner, number: int) -> None:
         images = self._images.batch(number, self.path.batch)
-        with self._heap():
-            used, logits = memory_above_idle(self._clock.device, lambda: runner.step(images))
-        self.row.memory_mib = used
-        if self._clock.device.type == "cpu" and used > self._filled_mib:
-            self._filled_mib = used
+        used, logits = memory_above_idle(self._clock.device, lambda: runner.step(images))
+        if math.isnan(self.row.memory_mib):
+            self.row.memory_mib = used  # later ones find what the first one has taken
         self.logits.append(logits.detach().float().cpu())
         if isinstance(runner.method, Adapter):
             state: Tensor = runner.method.state_dict()["generator"]
@@ -112,15 +112,14 @@ class Lane:
     def _time(self, runner: Runner, number: int) -> None:
         images = self._images.batch(number, self.path.batch)
         gc.collect()
-        with self._heap():
-            seconds, _ = self._clock.time(lambda: runner.step(images))
+        seconds, _ = self._clock.time(lambda: runner.step(images))
         self.row.seconds.append(seconds / self.path.batch)
 
     def _time_stages(self, runner: Runner, number: int) -> None:
         self._images.batch(number, self.path.batch)  # files are in the system's cache now
         stages = StageClock(self._clock.now)
         seen = watched(stages, runner, passes=not self.path.compile)
-        with self._heap(), seen, stages.running():
+        with seen, stages.running():
             with stages.stage("I/O"):
                 images = self._images.read(number, self.path.batch)
             runner.step(images)
@@ -130,9 +129,6 @@ class Lane:
         images = self._images.batch(number, self.path.batch)
         operations = floating_point_operations(lambda: runner.step(images))
         self.row.operations = operations / self.path.batch
-
-    def _heap(self) -> AbstractContextManager[None]:
-        return kept_heap(self._filled_mib) if self.path.keep else nullcontext()
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """Do something; if it fails, tell so and close the lane."""

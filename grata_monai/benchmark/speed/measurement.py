@@ -1,6 +1,6 @@
 # Copyright (c) grata_monai authors
 # SPDX-License-Identifier: Apache-2.0
-"""The measurement: all paths of a method in turns, in one process."""
+"""The measurement: all paths of a method, in turns."""
 
 from __future__ import annotations
 
@@ -52,8 +52,9 @@ def measure(
         progress: Whether to show a bar.
         so_far: Called with what there is after each method and size.
         timer: Where the seconds come from.
-        apart: Whether paths that leave memory to the system run in processes of their own, which
-            is where they find it as it is; they take turns with the others all the same.
+        apart: Whether each path runs in a process of its own, so that none finds memory that
+            another one has made ready; one computes at a time all the same. Without it freed
+            memory is treated alike on all paths.
 
     Raises:
         FileNotFoundError: If images or weights are missing.
@@ -76,7 +77,7 @@ class _Measurement:
     Args:
         request: What to measure.
         clock: Of the device.
-        apart: Whether paths that leave memory to the system run in processes of their own.
+        apart: Whether each path runs in a process of its own.
     """
 
     def __init__(self, request: Request, clock: Clock, *, apart: bool = True) -> None:
@@ -142,7 +143,7 @@ class _Measurement:
     def _lane(self, row: Row, path: Path, source: nn.Module, images: Images) -> Lane:
         """Return an open lane, here or in a process of its own."""
         device, seed = self.clock.device, self.request.seed
-        if self._apart and not path.keep:
+        if self._apart:
             task = LaneTask(
                 method=row.method,
                 path=path,
@@ -159,6 +160,8 @@ class _Measurement:
         return lane
 
     def _warm_up(self, lanes: Sequence[Lane], advance: Advance) -> None:
+        for lane in lanes:
+            lane.settle()
         for number in range(self.request.warmup):
             for lane in lanes:
                 lane.warm_up(number)

@@ -11,13 +11,10 @@ import torch
 from torch import nn
 
 from grata_monai.benchmark.memory import PeakMemory
-from grata_monai.benchmark.speed import heap as heap_module
 from grata_monai.benchmark.speed import memory
 from grata_monai.benchmark.speed.clock import Clock
-from grata_monai.benchmark.speed.heap import kept_heap
 from grata_monai.benchmark.speed.memory import memory_above_idle
 from grata_monai.benchmark.speed.roofline import floating_point_operations, matmul_peak
-from grata_monai.execution import kept_memory
 
 MIB = 2**20
 
@@ -47,27 +44,6 @@ def test_an_old_mark_says_nothing(cpu, monkeypatch):
     used, result = memory_above_idle(cpu, lambda: "done")
     assert math.isnan(used)
     assert result == "done"
-
-
-def test_the_heap_has_the_size_that_earlier_images_needed(monkeypatch):
-    filled, kept = [], []
-    empty = torch.empty
-
-    def noted(size, **options):
-        filled.append(size)
-        return empty(size, **options)
-
-    def noted_memory():
-        kept.append(True)
-        return kept_memory()
-
-    monkeypatch.setattr(heap_module.torch, "empty", noted)
-    monkeypatch.setattr(heap_module, "kept_memory", noted_memory)
-    for mib in (1.5, 0.0, math.nan):
-        with kept_heap(mib):
-            pass
-    assert filled == [1.5 * MIB]
-    assert kept == [True] * 3
 
 
 def test_operations_of_a_convolution_and_its_backward_pass():
