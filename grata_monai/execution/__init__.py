@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from grata_monai.execution.free_memory import free_memory
 from grata_monai.execution.host_memory import keep_freed_memory, kept_memory
 from grata_monai.execution.settings import PRECISIONS, Execution, Precision, fast_precision
 
@@ -12,6 +13,7 @@ __all__ = [
     "Execution",
     "Precision",
     "fast_precision",
+    "free_memory",
     "keep_freed_memory",
     "kept_memory",
 ]

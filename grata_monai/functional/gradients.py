@@ -24,10 +24,12 @@ def compute_gradients(loss: Tensor, parameters: Sequence[Tensor]) -> list[Tensor
     """
     if not loss.requires_grad:
         return [torch.zeros_like(parameter) for parameter in parameters]
+    gradients: Sequence[Tensor | None]
     gradients = torch.autograd.grad(loss, list(parameters), allow_unused=True)
     # Copies: networks replayed by CUDA graphs use the memory of their gradients again.
+    gradients = [g.clone() if g is not None and g.is_cuda else g for g in gradients]
     return [
-        torch.zeros_like(parameter) if gradient is None else gradient.clone()
+        torch.zeros_like(parameter) if gradient is None else gradient
         for parameter, gradient in zip(parameters, gradients, strict=True)
     ]
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from grata_monai.adapters import MEMO
+from grata_monai.adapters import MEMO, memo
 from grata_monai.adapters.checks import tiny_images, tiny_network
 from grata_monai.transforms.random_view import RandomView
 
@@ -95,10 +95,10 @@ def test_the_default_starts_each_image_at_the_source():
         assert adapter.life_cycle == "per_image"
 
 
-def test_costs_two_passes_for_each_view_and_one_to_predict():
+def test_without_graphs_it_costs_two_passes_for_each_view_and_one_to_predict():
     network, graphs = tiny_network(), []
     network.register_forward_hook(lambda *_: graphs.append(torch.is_grad_enabled()))
-    with MEMO(views=3).bound(network) as adapter:
+    with MEMO(views=3, graphs=0).bound(network) as adapter:
         adapter.adapt(tiny_images()[0])
     assert graphs == [False] * 3 + [True] * 3 + [False]
 
@@ -129,3 +129,47 @@ def test_the_entropy_falls():
 def test_bad_settings(settings):
     with pytest.raises(ValueError, match=f"'{next(iter(settings))}' parameter of MEMO"):
         MEMO(**settings)
+
+
+def passes_and_result(monkeypatch, *, graphs, free=0, images=2):
+    """Return how often the network ran, and parameters and logits after some images."""
+    monkeypatch.setattr(memo, "free_memory", lambda device: free)
+    network, calls = tiny_network(), []
+    network[0].register_forward_hook(lambda *_: calls.append(torch.is_grad_enabled()))
+    with MEMO(beta=0.05, views=6, graphs=graphs, life_cycle="never").bound(network) as adapter:
+        logits = [adapter.adapt(image) for image in tiny_images(images)]
+        values = [parameter.detach().clone() for parameter in network.parameters()]
+    return len(calls) / images, [*logits, *values]
+
+
+def test_kept_graphs_save_passes_and_change_no_bit(monkeypatch):
+    thrifty, expected = passes_and_result(monkeypatch, graphs=0)
+    assert thrifty == 2 * 6 + 1
+    for graphs, passes in ((2, 6 + 4 + 1), (6, 6 + 1), (9, 6 + 1)):
+        found, values = passes_and_result(monkeypatch, graphs=graphs)
+        assert found == passes
+        assert all(torch.equal(a, b) for a, b in zip(values, expected, strict=True))
+
+
+def test_as_many_graphs_are_kept_as_half_of_the_free_memory_holds(monkeypatch):
+    def in_passes(free):
+        passes, values = passes_and_result(monkeypatch, graphs=None, free=free, images=1)
+        assert all(torch.equal(a, b) for a, b in zip(values, expected, strict=True))
+        return passes
+
+    _, expected = passes_and_result(monkeypatch, graphs=0, images=1)
+    # The first one is kept in any case: it shows how large they are.
+    most = 6 + 5 + 1
+    passes = [in_passes(20_000 * room) for room in range(100)]
+    assert passes == sorted(passes, reverse=True)
+    assert {most, most - 1, most - 2, most - 3, most - 4, 6 + 1} == set(passes)
+
+
+def test_the_size_of_a_graph():
+    layer = nn.Conv2d(3, 5, 3)
+    images = torch.rand(2, 3, 8, 8)
+    size = memo._Size(layer)
+    with size:
+        torch.sigmoid(layer(images)).exp()
+    activations = 2 * 5 * 6 * 6
+    assert size.bytes == 4 * (images.numel() + 2 * activations)  # sigmoid and exp keep results
