@@ -7,8 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from grata_monai.functional.bn_statistics import Statistics
-from grata_monai.functional.precision import at_least_single
+from grata_monai.functional.bn_statistics import Statistics, batch_statistics
 
 
 def instance_statistics(activations: Tensor) -> Statistics:
@@ -17,8 +16,10 @@ def instance_statistics(activations: Tensor) -> Statistics:
     Args:
         activations: BxCx*spatial.
     """
-    variance, mean = torch.var_mean(at_least_single(activations).flatten(2), dim=2, correction=1)
-    return Statistics(mean, variance)
+    one = activations.flatten(0, 1)[None]  # an image with the channels of all
+    return Statistics(
+        *(value.view(len(activations), -1) for value in batch_statistics(one, unbiased=True))
+    )
 
 
 def statistics_distance(first: Statistics, second: Statistics) -> Tensor:

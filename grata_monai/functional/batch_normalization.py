@@ -39,6 +39,22 @@ def batch_normalize(
     return F.batch_norm(activations, None, None, weight, bias, True, 0.0, epsilon)
 
 
+def batch_mean_and_variance(activations: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and biased variance of each channel, differentiably.
+
+    As ``torch.var_mean``, which takes ten times as long on the CPU.
+
+    Args:
+        activations: BxCx*spatial in single or double precision.
+    """
+    if torch.compiler.is_compiling() or activations.device.type not in ("cpu", "cuda"):
+        dims = [0, *range(2, activations.ndim)]
+        variance, mean = torch.var_mean(activations, dim=dims, correction=0)
+        return mean, variance
+    statistics: tuple[Tensor, Tensor] = _MeanAndVariance.apply(activations)  # type: ignore[no-untyped-call]
+    return statistics
+
+
 def batch_normalize_groups(
     activations: Tensor,
     weight: Tensor | None,
@@ -95,6 +111,7 @@ def _needs_groups(activations: Tensor) -> bool:
     layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(activations.ndim)
     return (
         layout is not None
+        and activations.numel() > _ROWS * activations.shape[1]
         and activations.is_contiguous(memory_format=layout)
         and not activations.is_contiguous()
     )
@@ -111,7 +128,7 @@ class _GroupedBatchNorm(torch.autograd.Function):
         bias: Tensor | None,
         epsilon: float,
     ) -> Tensor:
-        mean, variance = _grouped_statistics(activations)
+        mean, variance = _statistics(activations)
         ctx.save_for_backward(activations, weight, mean, variance)
         ctx.epsilon = epsilon
         return F.batch_norm(activations, mean, variance, weight, bias, False, 0.0, epsilon)
@@ -126,6 +143,33 @@ class _GroupedBatchNorm(torch.autograd.Function):
             gradient, activations, weight, None, None, mean, deviation, True, ctx.epsilon, needed
         )
         return *(g if wanted else None for g, wanted in zip(gradients, needed, strict=True)), None
+
+
+class _MeanAndVariance(torch.autograd.Function):
+    """Statistics of each channel; their gradient is a scale and a shift of the activations."""
+
+    @staticmethod
+    def forward(ctx: Any, activations: Tensor) -> tuple[Tensor, Tensor]:
+        mean, variance = _statistics(activations)
+        ctx.save_for_backward(activations, mean)
+        return mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, by_mean: Tensor, by_variance: Tensor) -> Tensor:
+        activations, mean = ctx.saved_tensors
+        shape = (1, -1) + (1,) * (activations.ndim - 2)
+        count = activations.numel() / activations.shape[1]
+        scale = 2.0 * by_variance / count
+        shift = by_mean / count - scale * mean
+        return torch.addcmul(shift.view(shape), activations, scale.view(shape))
+
+
+def _statistics(activations: Tensor) -> tuple[Tensor, Tensor]:
+    if _needs_groups(activations):
+        return _grouped_statistics(activations)
+    mean, variance = torch.batch_norm_update_stats(activations, None, None, 0.0)
+    return mean, variance
 
 
 def _grouped_statistics(activations: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,11 +7,13 @@ Activations are BxCx*spatial (2D or 3D); statistics have shape C.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from grata_monai.functional.batch_normalization import batch_mean_and_variance
 from grata_monai.functional.precision import at_least_single
 
 
@@ -34,10 +36,10 @@ def batch_statistics(activations: Tensor, *, unbiased: bool = False) -> Statisti
         activations: BxCx*spatial.
         unbiased: Divide by M - 1 instead of M, as torch does for its running variance.
     """
-    dims = [0, *range(2, activations.ndim)]
-    variance, mean = torch.var_mean(
-        at_least_single(activations), dim=dims, correction=int(unbiased)
-    )
+    mean, variance = batch_mean_and_variance(at_least_single(activations))
+    if unbiased:
+        count = activations.numel() / activations.shape[1]
+        variance = variance * (count / (count - 1.0) if count > 1 else math.nan)
     return Statistics(mean, variance)
 
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -93,7 +92,10 @@ class Stepper(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of the moments and step counters."""
-        return copy.deepcopy(self.moments)
+        return {
+            name: [None if value is None else value.clone() for value in values]
+            for name, values in self.moments.items()
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a copy of moments and step counters, not of settings.

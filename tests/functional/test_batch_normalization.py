@@ -8,7 +8,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from grata_monai.functional.batch_normalization import batch_normalize, batch_normalize_groups
+from grata_monai.functional.batch_normalization import (
+    batch_mean_and_variance,
+    batch_normalize,
+    batch_normalize_groups,
+)
 
 EPSILON = 1e-5
 LAYOUTS = {
@@ -123,3 +127,30 @@ def test_groups_are_batches_of_their_own(shape, layout, size, rows, generator):
 def test_groups_must_divide_the_batch():
     with pytest.raises(ValueError, match="Groups of 2 do not divide a batch of 3"):
         batch_normalize_groups(torch.rand(3, 2, 4, 4), None, None, EPSILON, size=2)
+
+
+@pytest.mark.parametrize(("shape", "layout"), CASES)
+def test_mean_and_variance(shape, layout, generator):
+    activations = drawn(shape, layout, generator)[0]
+    exact = activations.detach().double().requires_grad_()
+    dims = [0, *range(2, len(shape))]
+    found = batch_mean_and_variance(activations)
+    expected = torch.var_mean(exact, dim=dims, correction=0)[::-1]
+    weights = [torch.linspace(-1, 2, shape[1]), torch.linspace(3, -1, shape[1])]
+    losses = [
+        sum((w.to(v) * v).sum() for w, v in zip(weights, values, strict=True))
+        for values in (found, expected)
+    ]
+    for value, true in zip(found, expected, strict=True):
+        torch.testing.assert_close(value.double(), true, rtol=1e-5, atol=1e-6)
+    gradients = [
+        torch.autograd.grad(loss, of)[0]
+        for loss, of in zip(losses, (activations, exact), strict=True)
+    ]
+    torch.testing.assert_close(gradients[0].double(), gradients[1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gradient_of_mean_and_variance_by_differences(layout, generator):
+    activations = drawn((2, 3, 4, 5), layout, generator, dtype=torch.float64)[0]
+    assert torch.autograd.gradcheck(batch_mean_and_variance, (activations,))
