@@ -23,7 +23,7 @@ PATH_WORDS: dict[str, str] = {
     "tf32": "TF32 on a graphics card",
     "given-back": "freed memory goes back to the system at once",
     "compile": "compiled network",
-    "checkpoint": "activations computed again in the backward pass",
+    "checkpoint": "activations computed again in the backward pass; freed memory given back",
     "views-at-once": "the weak views in one batch",
     "batch4": "so many images at once, each on its own (any number)",
 }
@@ -101,7 +101,7 @@ def parse_path(name: str) -> Path:
     path = Path(
         name,
         precision=precisions[0] if precisions else "exact",
-        keep="given-back" not in words,
+        keep=not {"given-back", "checkpoint"} & set(words),
         compile="compile" in words,
         checkpoint="checkpoint" in words,
         views_at_once="views-at-once" in words,

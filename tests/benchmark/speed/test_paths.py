@@ -20,7 +20,7 @@ def test_words_in_any_order():
     expected = {"precision": "bf16", "keep": False, "views_at_once": True, "batch": 12}
     for name in ("bf16+given-back+views-at-once+batch12", "batch12+views-at-once+given-back+bf16"):
         assert parse_path(name) == Path(name, **expected)
-    assert parse_path("checkpoint") == Path("checkpoint", checkpoint=True)
+    assert parse_path("checkpoint") == Path("checkpoint", keep=False, checkpoint=True)
 
 
 def test_the_textbook_keeps_no_memory():
