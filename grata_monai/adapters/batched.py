@@ -59,6 +59,7 @@ class BatchedEpisodes(WrappingAdapter):
         TypeError: If the method is none of those.
 
     Example:
+        >>> from torch import nn
         >>> from grata_monai.adapters.tent import Tent
         >>> network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
         >>> with BatchedEpisodes(adapter=Tent()).bound(network) as adapter:

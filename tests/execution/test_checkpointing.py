@@ -23,7 +23,7 @@ from grata_monai.state import (
 )
 
 NETWORKS = {
-    "ResUNet34": (lambda: ResUNet34(), (1, 3, 64, 64), 2.4),
+    "ResUNet34": (lambda: ResUNet34(), (1, 3, 64, 64), 1.7),
     "UNet": (
         lambda: UNet(2, 3, 2, (4, 8, 8, 16), (2, 2, 2), num_res_units=2, norm="batch"),
         (1, 3, 64, 64),
