@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_PARTIAL = ".partial-"
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path``; on success it takes the place of ``path``.
@@ -33,7 +36,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     suffix = "".join(target.suffixes[-2:])
     handle, name = tempfile.mkstemp(
-        prefix=f".{target.stem[:40]}.", suffix=suffix, dir=target.parent
+        prefix=f"{_PARTIAL}{target.stem[:40]}.", suffix=suffix, dir=target.parent
     )
     os.close(handle)
     temporary = Path(name)
@@ -43,6 +46,16 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_partial_files(folder: str | os.PathLike[str]) -> None:
+    """Remove what ``atomic_path`` left below a folder in processes that were killed.
+
+    Args:
+        folder: Where no other process is writing.
+    """
+    for path in Path(folder).rglob(f"{_PARTIAL}*"):
+        path.unlink(missing_ok=True)
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

@@ -161,6 +161,42 @@ class Adapter(Configurable, ABC):
                 logits = self._infer(images, infer)
         return logits
 
+    def predict_only(self, images: Tensor, infer: Infer | None = None) -> Tensor:
+        """Return the logits of images without learning from them.
+
+        They are those of the present state (with ``per_image``: of the source). All that later
+        images depend on is afterwards bit for bit as if the images had never come.
+
+        Args:
+            images: As for ``adapt``.
+            infer: As for ``adapt``.
+
+        Raises:
+            RuntimeError: If no network is bound.
+            TypeError: If images or the network's output are no floating-point tensors.
+            ValueError: If the shape of the images is wrong.
+        """
+        binding = self._bound()
+        check_images(images)
+        with torch.inference_mode(False), torch.no_grad(), evaluating(binding.network):
+            before = self._learned()
+            try:
+                if self.life_cycle == "per_image":
+                    self._restart()
+                logits = self._infer(images.detach().clone(), infer)
+            finally:
+                self._take_over(before)
+                self.trace_ = {"updated": 0.0}
+        return logits
+
+    @contextmanager
+    def as_source(self) -> Iterator[None]:
+        """Let the bound network be the source's for a block: its parameters, its statistics."""
+        binding = self._bound()
+        with torch.inference_mode(False), torch.no_grad(), evaluating(binding.network):
+            with binding.as_source():
+                yield
+
     def reset(self) -> None:
         """Go back to the source: weights, optimizer, memories, generator.
 
@@ -291,8 +327,7 @@ class Adapter(Configurable, ABC):
         with torch.inference_mode(False):
             return {
                 "images_seen": self.images_seen_,
-                "parameters": {n: p.detach().clone() for n, p in binding.parameters.items()},
-                "policy": binding.policy.state_dict() if binding.policy else {},
+                **binding.learned(),
                 "generator": self._generator.get_state(),
                 "method": self._method_state(),
             }
@@ -300,13 +335,7 @@ class Adapter(Configurable, ABC):
     def _take_over(self, state: dict[str, Any]) -> None:
         binding = self._bound()
         with torch.inference_mode(False), torch.no_grad():
-            for name, parameter in binding.parameters.items():
-                value = state["parameters"][name]
-                if value.shape != parameter.shape:
-                    raise ValueError(f"{name} has the shape {tuple(value.shape)}")
-                parameter.copy_(value)
-            if binding.policy:
-                binding.policy.load_state_dict(state["policy"])
+            binding.take_over(state)
             self._generator.set_state(state["generator"])
             self.images_seen_ = int(state["images_seen"])
             self._load_method_state(state["method"])

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 from weakref import WeakSet
 
 import torch
@@ -69,12 +70,34 @@ class Binding:
             parameter.requires_grad_(id(parameter) in adapted)
             parameter.grad = None
 
+    def learned(self) -> dict[str, Any]:
+        """Return a copy of what the method has made of parameters and statistics."""
+        return {
+            "parameters": {n: p.detach().clone() for n, p in self.parameters.items()},
+            "policy": self.policy.state_dict() if self.policy else {},
+        }
+
+    def take_over(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``learned`` returned; the caller turns gradients off.
+
+        Raises:
+            KeyError: If something is missing.
+            ValueError: If a parameter has another shape.
+        """
+        for name, parameter in self.parameters.items():
+            value = state["parameters"][name]
+            if value.shape != parameter.shape:
+                raise ValueError(f"{name} has the shape {tuple(value.shape)}")
+            parameter.copy_(value)
+        if self.policy:
+            self.policy.load_state_dict(state["policy"])
+
     @contextmanager
-    def as_source(self, policy: StatisticsPolicy) -> Iterator[None]:
+    def as_source(self, policy: StatisticsPolicy | None = None) -> Iterator[None]:
         """Run a block with the source's parameters under other statistics, then all is as before.
 
         Args:
-            policy: Takes the place of the binding's own.
+            policy: Takes the place of the binding's own; None leaves the layers their own.
 
         Raises:
             ValueError: If the policy does not fit the network.
@@ -85,7 +108,7 @@ class Binding:
             self.handle.remove()
         other: PolicyHandle | None = None
         try:
-            other = apply_policy(self.network, policy)
+            other = None if policy is None else apply_policy(self.network, policy)
             with replaced(parameters, source):
                 yield
         finally:

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -124,6 +125,25 @@ def expect_same_state(network: nn.Module, other: nn.Module, when: str) -> None:
     ours, theirs = network.state_dict(), other.state_dict()
     changed = [name for name, value in ours.items() if not torch.equal(value, theirs[name])]
     expect(not changed, f"source values {when}, but {changed} differ")
+
+
+def expect_same_tensors(actual: object, expected: object, when: str) -> None:
+    """Expect nested containers to hold the same values, tensors bit for bit."""
+    expect(type(actual) is type(expected), f"the same types {when}")
+    if isinstance(actual, Tensor):
+        expect(torch.equal(actual, cast("Tensor", expected)), f"the same bits {when}")
+    elif isinstance(actual, Mapping):
+        theirs = cast("Mapping[object, object]", expected)
+        expect(actual.keys() == theirs.keys(), f"the same keys {when}")
+        for key, value in actual.items():
+            expect_same_tensors(value, theirs[key], f"of {key!r} {when}")
+    elif isinstance(actual, list | tuple):
+        others = cast("list[object]", expected)
+        expect(len(actual) == len(others), f"the same length {when}")
+        for value, other in zip(actual, others, strict=True):
+            expect_same_tensors(value, other, when)
+    else:
+        expect(actual == expected, f"the same value {when}")
 
 
 def expect_error(

@@ -31,6 +31,7 @@ from grata_monai.adapters.check_tools import (
     expect_equal,
     expect_error,
     expect_same_state,
+    expect_same_tensors,
     portrait,
     stream,
     tiny_images,
@@ -232,6 +233,26 @@ def check_state_dict(adapter: Adapter) -> None:
         expect_equal(found, expected, "after damaged states were refused")
 
 
+def check_predict_only(adapter: Adapter) -> None:
+    """predict_only() gives what the state gives and leaves no trace in it."""
+    images = tiny_images(4)
+    expected = stream(adapter, images)
+    network = tiny_network()
+    with clone(adapter).bound(network) as bound:
+        found = []
+        for image, other in zip(images, reversed(images), strict=True):
+            state = bound.state_dict()
+            first, second = bound.predict_only(other), bound.predict_only(other)
+            expect_equal([first], [second], "predict_only() twice")
+            expect(not first.requires_grad, "the output of predict_only() is detached")
+            expect_same_tensors(bound.state_dict(), state, "after predict_only()")
+            with bound.as_source():
+                network(other)
+            expect_same_tensors(bound.state_dict(), state, "after as_source()")
+            found.append(bound.adapt(image))
+    expect_equal(found, expected, "a stream with predict_only() in between")
+
+
 def check_settings(adapter: Adapter) -> None:
     """Settings round-trip; copies and pickles are equal and unbound; bad ones are named."""
     images = tiny_images(2)
@@ -303,6 +324,7 @@ CHECKS: tuple[Check, ...] = (
     check_non_finite_image,
     check_only_declared_parameters_move,
     check_output,
+    check_predict_only,
     check_release,
     check_reset,
     check_seed,

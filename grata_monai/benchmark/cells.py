@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from filelock import FileLock, Timeout
 
 from grata_monai._files import atomic_path
 from grata_monai.benchmark.grid import Cell
@@ -33,6 +34,8 @@ from grata_monai.execution import kept_memory
 
 SAVE_EVERY = 8
 SAVE_AFTER_SECONDS = 20.0
+LOCK_SECONDS = 180.0
+"""A process that was given up may go on so long; a network file system may take 90 s to notice."""
 
 Status = Literal["complete", "failed", "started"]
 
@@ -101,7 +104,8 @@ def run_cell(task: CellTask, *, on_image: Callable[[], None] = lambda: None) -> 
 
     Every few images the rows and the method's whole state are written. Going on from there gives
     the very same numbers as a run without interruption (but for seconds and memory), given the same
-    device, library versions and number of threads.
+    device, library versions and number of threads. A cell that is complete stays as it is: another
+    process, given up for lost, may have brought it to its end.
 
     Args:
         task: The cell.
@@ -110,14 +114,33 @@ def run_cell(task: CellTask, *, on_image: Callable[[], None] = lambda: None) -> 
     Returns:
         How it ended; no exception of a method, a network or an image passes.
     """
-    rows: list[Row] = []
     try:
-        _write_status(task, "started")
-        with kept_memory():  # given back after the cell, so that the next one's peak is its own
-            rows = _Runner(task, on_image).run()
+        task.folder.mkdir(parents=True, exist_ok=True)
+        # no leading dot: such files in the folder are what a kill left
+        with FileLock(task.folder / "cell.lock", timeout=LOCK_SECONDS):
+            return _run_alone(task, on_image)
+    except Timeout:
+        error = (
+            f"Another process has been writing this cell for {LOCK_SECONDS:.0f} s. End it, then "
+            "run the same command again."
+        )
+        return CellOutcome(task.cell.id, "failed", images_done(task.folder), error=error)
+    except OSError as error:
+        return fail_cell(task, one_line(error))
+
+
+def _run_alone(task: CellTask, on_image: Callable[[], None]) -> CellOutcome:
+    """Run a cell that no other process writes."""
+    try:
+        if is_complete(task.folder):
+            rows = read_text_rows(task.folder / "rows.csv")
+        else:
+            _write_status(task, "started")
+            with kept_memory():  # given back after the cell, so that the next one's peak is its own
+                rows = _Runner(task, on_image).run()
+            _write_status(task, "complete", images=len(rows))
     except Exception as error:
         return fail_cell(task, one_line(error))
-    _write_status(task, "complete", images=len(rows))
     (task.folder / "state.pt").unlink(missing_ok=True)
     failed = sum(bool(row["error"]) for row in rows)
     return CellOutcome(task.cell.id, "complete", len(rows), failed)

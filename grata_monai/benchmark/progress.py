@@ -39,7 +39,7 @@ def cell_progress(run: str | os.PathLike[str]) -> Iterator[CellProgress]:
         run: Folder of the run.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is none, or a file in it is damaged.
     """
     folder = RunFolder(run)
     for cell in folder.require_plan()["cells"]:
@@ -49,11 +49,14 @@ def cell_progress(run: str | os.PathLike[str]) -> Iterator[CellProgress]:
             yield CellProgress(cell["id"], "waiting")
             continue
         rows = read_text_rows(path / "rows.csv")
+        total = found.get("total", len(rows))
+        if "status" not in found or not isinstance(total, int):
+            raise ValueError(f"{path / 'cell.json'} must have a 'status' and a 'total' of images.")
         yield CellProgress(
             cell["id"],
             str(found["status"]),
             len(rows),
-            int(found.get("total", len(rows))),
+            total,
             sum(bool(row["error"]) for row in rows),
             str(found.get("error", "")),
         )

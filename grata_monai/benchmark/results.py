@@ -49,7 +49,7 @@ def read_rows(run: str | os.PathLike[str]) -> pd.DataFrame:
         run: Folder of the run.
 
     Raises:
-        ValueError: If it is none, or has no rows yet.
+        ValueError: If it is none, has no rows yet, or a file in it is damaged.
     """
     folder = RunFolder(run)
     cells = [folder.cell(cell["id"]) for cell in folder.require_plan()["cells"]]
@@ -64,7 +64,12 @@ def read_rows(run: str | os.PathLike[str]) -> pd.DataFrame:
     rows = pd.DataFrame(found, columns=columns).fillna("")
     for column in rows.columns.difference(list(TEXT_COLUMNS)):
         kind = int if column in INTEGER_COLUMNS else _number
-        rows[column] = [kind(text) for text in rows[column]]
+        try:
+            rows[column] = [kind(text) for text in rows[column]]
+        except ValueError as error:
+            raise ValueError(
+                f"{folder.path} has rows whose {column!r} is no number: {error}."
+            ) from error
     rows["dice"] = (rows["dice_disc"] + rows["dice_cup"]) / 2
     return rows
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from grata_monai._files import atomic_path
+from grata_monai.data.json_files import parse_json
 
 Row = dict[str, Any]
 
@@ -59,6 +61,8 @@ TEXT_COLUMNS = (
     "error",
 )
 INTEGER_COLUMNS = ("seed", "round", "position")
+_NEEDED = {"cell", "source", "stream", "target", "method", "protocol", "image", "error"}
+_NEEDED |= {"dice_disc", "dice_cup", *INTEGER_COLUMNS}
 
 
 class RunFolder:
@@ -87,7 +91,15 @@ class RunFolder:
         return self.path / "failures.csv"
 
     def cell(self, cell_id: str) -> Path:
-        """Return the folder of a cell."""
+        """Return the folder of a cell.
+
+        Raises:
+            ValueError: If the id, which a plan of somebody else may have, is no name of a folder.
+        """
+        if cell_id in {"", ".", ".."} or re.search(r"[/\\\x00]", cell_id):
+            raise ValueError(
+                f"{self.plan_file} has a cell whose id cannot be a folder: {cell_id!r}."
+            )
         return self.path / "cells" / cell_id
 
     def read_plan(self) -> dict[str, Any] | None:
@@ -102,7 +114,7 @@ class RunFolder:
         """Return the plan.
 
         Raises:
-            ValueError: If there is none.
+            ValueError: If there is none, or it has no list of cells.
         """
         plan = self.read_plan()
         if plan is None:
@@ -110,6 +122,11 @@ class RunFolder:
                 f"{self.path} is no run of the benchmark: it has no plan.json. Start one with "
                 "'grata-monai benchmark run'."
             )
+        cells = plan.get("cells")
+        if not isinstance(cells, list) or not all(
+            isinstance(cell, dict) and isinstance(cell.get("id"), str) for cell in cells
+        ):
+            raise ValueError(f"{self.plan_file} must have a list of 'cells', each with its 'id'.")
         return plan
 
 
@@ -120,7 +137,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
         ValueError: If it is no JSON object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except ValueError as error:
@@ -153,11 +170,23 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
 
 
 def read_text_rows(path: Path) -> list[Row]:
-    """Return rows as they stand in a CSV file, every field as text; none if there is no file."""
+    """Return rows as they stand in a CSV file, every field as text; none if there is no file.
+
+    Raises:
+        ValueError: If it is no table of rows.
+    """
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, restval=""))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is not a CSV table in UTF-8: {error}.") from error
+    if rows and (missing := _NEEDED - rows[0].keys()):
+        raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))} of a run's rows.")
+    if any(None in row for row in rows):
+        raise ValueError(f"{path} has a row with more fields than columns.")
+    return rows
 
 
 def one_line(error: BaseException) -> str:

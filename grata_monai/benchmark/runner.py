@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -14,6 +15,7 @@ from tqdm import tqdm
 
 from grata_monai._checks import check_number
 from grata_monai.benchmark.cells import CellOutcome, CellTask, fail_cell, images_done, is_complete
+from grata_monai.benchmark.engines import Engine
 from grata_monai.benchmark.grid import Cell, make_cell
 from grata_monai.benchmark.merging import merge_plans, merge_results
 from grata_monai.benchmark.plan import Plan
@@ -46,6 +48,7 @@ def run_plan(
     folder: str | Path,
     *,
     jobs: int = 1,
+    engine: Engine | None = None,
     pictures: bool = True,
     progress: bool = True,
 ) -> RunReport:
@@ -57,7 +60,8 @@ def run_plan(
     Args:
         plan: What to run.
         folder: Folder of the run.
-        jobs: Processes, >= 1.
+        jobs: Processes of this machine, >= 1.
+        engine: What runs the cells in place of these, such as a cluster (``ray_engine``).
         pictures: Whether to keep pictures and predictions (for reports).
         progress: Whether to show progress bars.
 
@@ -66,11 +70,12 @@ def run_plan(
             is running there.
     """
     check_number("run_plan", "jobs", jobs, minimum=1, integer=True)
+    engine = engine or partial(run_cells, jobs=jobs)
     run = RunFolder(folder)
     run.path.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(run.path / ".lock", timeout=0):
-            return _run(plan, run, jobs=jobs, pictures=pictures, progress=progress)
+            return _run(plan, run, engine, pictures=pictures, progress=progress)
     except Timeout as error:
         raise ValueError(
             f"Another process is running the benchmark in {run.path}; wait for it or choose "
@@ -78,7 +83,9 @@ def run_plan(
         ) from error
 
 
-def _run(plan: Plan, run: RunFolder, *, jobs: int, pictures: bool, progress: bool) -> RunReport:
+def _run(
+    plan: Plan, run: RunFolder, engine: Engine, *, pictures: bool, progress: bool
+) -> RunReport:
     write_json(run.plan_file, merge_plans(plan, run))
     cells = plan.grid.cells()
     tasks = [
@@ -106,7 +113,7 @@ def _run(plan: Plan, run: RunFolder, *, jobs: int, pictures: bool, progress: boo
             for wave in (False, True):
                 ready, refused = _with_rates(plan, run, tasks, dependent=wave)
                 outcomes += refused
-                for outcome in run_cells(ready, jobs=jobs, on_image=advance):
+                for outcome in engine(ready, on_image=advance):
                     outcomes.append(outcome)
                     if progress:
                         bar.write(describe(outcome), file=sys.stderr)

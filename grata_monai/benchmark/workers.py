@@ -16,7 +16,8 @@ from multiprocessing.process import BaseProcess
 
 import torch
 
-from grata_monai.benchmark.cells import CellOutcome, CellTask, images_done, run_cell
+from grata_monai.benchmark.cells import CellOutcome, CellTask, fail_cell, run_cell
+from grata_monai.benchmark.engines import longest_first
 from grata_monai.preparation.parallel import usable_cores
 
 
@@ -34,7 +35,7 @@ def run_cells(
         for task in tasks:
             yield run_cell(task, on_image=on_image)
         return
-    waiting = list(tasks)
+    waiting = longest_first(tasks)
     threads = max(1, usable_cores() // jobs)
     workers = [_Worker.start(threads) for _ in range(min(jobs, len(tasks)))]
     try:
@@ -118,7 +119,7 @@ def _died(worker: _Worker) -> CellOutcome:
     )
     if task is None:
         raise RuntimeError(error)
-    return CellOutcome(task.cell.id, "failed", images_done(task.folder), error=error)
+    return fail_cell(task, error)
 
 
 def _work(connection: Connection, threads: int) -> None:

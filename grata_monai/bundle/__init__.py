@@ -21,8 +21,10 @@ from grata_monai.bundle.data import (
 )
 from grata_monai.bundle.guard import exits_on_user_error
 from grata_monai.bundle.location import bundle_dir, bundle_root
+from grata_monai.bundle.output import claim_output, release_output, state_path
 from grata_monai.bundle.prefetching import PrefetchDataLoader
 from grata_monai.bundle.running import check_windows, fast_precision, make_execution
+from grata_monai.bundle.safety import inspection, make_guard, run_identity
 from grata_monai.bundle.setup import (
     check_fit,
     check_settings,
@@ -33,6 +35,8 @@ from grata_monai.bundle.setup import (
     save_settings,
     to_device,
 )
+from grata_monai.bundle.sharing import Share, own_share
+from grata_monai.bundle.stream import ImageStream
 from grata_monai.bundle.summary import Score, log_summary, summarize, summary_table
 from grata_monai.bundle.workflow import run_engine, run_workflow
 
@@ -57,8 +61,10 @@ _LATER = {
 }
 
 __all__ = [
+    "ImageStream",
     "PrefetchDataLoader",
     "Score",
+    "Share",
     "Split",
     "benchmark_plan",
     "blank_network",
@@ -68,25 +74,32 @@ __all__ = [
     "check_settings",
     "check_training",
     "check_windows",
+    "claim_output",
     "common_folder",
     "domains_in",
     "exits_on_user_error",
     "fast_precision",
     "hide_known_warnings",
     "inference_datalist",
+    "inspection",
     "load_encoder",
     "load_weights",
     "log_summary",
     "make_adapter",
     "make_execution",
+    "make_guard",
+    "own_share",
+    "release_output",
     "require_images",
     "run_benchmark",
     "run_engine",
+    "run_identity",
     "run_training",
     "run_workflow",
     "save_settings",
     "start_distributed",
     "start_or_resume",
+    "state_path",
     "stop_distributed",
     "summarize",
     "summary_table",

@@ -4,23 +4,18 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
-from grata_monai._files import atomic_path
 from grata_monai.bundle.guard import exits_on_user_error
 from grata_monai.data import (
     FundusItem,
     fundus_datalist,
     listed_domains,
     split_datalist,
-    usable_items,
 )
 
 Datalist = list[FundusItem]
@@ -29,7 +24,6 @@ _NO_DATA = (
     "There is no data: give --dataset_dir with a folder of images, the root folder of the authors' "
     "layout, a CSV file or one image."
 )
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,38 +41,32 @@ class Split:
 
 @exits_on_user_error
 def inference_datalist(
-    source: str | os.PathLike[str] | None,
-    *,
-    domain: str | None = None,
-    output_dir: str | os.PathLike[str],
+    source: str | os.PathLike[str] | None, *, domain: str | Sequence[str] | None = None
 ) -> Datalist:
     """Return the images to segment, in the order of the data set.
 
-    Images that cannot be used (``grata_monai.data.usable_items``) are left out; ``skipped.csv`` in
-    the output folder then says which and why. Scores of an earlier run there are removed.
+    Whether they can be used turns out when their time comes (``ImageStream``).
 
     Args:
         source: Folder of images, root folder of the authors' layout, CSV file, or one image. None
             gives no images, so that programs which bring their own (an annotation server) can use
             the rest of the config; ``require_images`` refuses it where images are needed.
-        domain: Domain in the authors' layout.
-        output_dir: Folder for results.
+        domain: Domain in the authors' layout, or a list of domains, one after the other; then the
+            items name theirs under ``domain``.
     """
     if source is None:
         return []
-    folder = checked_path(output_dir, "output_dir")
-    listed = fundus_datalist(checked_path(source, "dataset_dir"), domain=domain, check=False)
-    usable, reasons = usable_items(listed)
-    _check_names(usable)
-    for old in (*folder.glob("val_*_raw.csv"), folder / "metrics.csv", folder / "skipped.csv"):
-        old.unlink(missing_ok=True)  # an earlier run's would not belong to this one's images
-    if reasons:
-        report = folder / "skipped.csv"
-        with atomic_path(report) as temporary:
-            table = pd.DataFrame(reasons.items(), columns=["skipped_image", "reason"])
-            table.to_csv(temporary, index=False)
-        _logger.warning("Left out %d images that cannot be used, see %s", len(reasons), report)
-    return usable
+    path = checked_path(source, "dataset_dir")
+    if domain is None or isinstance(domain, str):
+        items = fundus_datalist(path, domain=domain, check=False)
+    else:
+        items = [
+            {**item, "domain": name}
+            for name in domain
+            for item in fundus_datalist(path, domain=name, check=False)
+        ]
+    _check_names(items)
+    return items
 
 
 def checked_path(value: str | os.PathLike[str], key: str) -> Path:

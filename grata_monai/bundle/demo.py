@@ -133,6 +133,7 @@ class Demo:
                     image_size=self.image_size,
                     method=method,
                     seed=self.seed,
+                    overwrite=True,
                 )
                 (dice, *_) = summarize(workflow.evaluator)
                 disc, cup = dice.values

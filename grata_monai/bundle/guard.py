@@ -34,7 +34,7 @@ def exits_on_user_error(
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            cause = _user_error(error)
+            cause = user_error(error)
             if cause is None:
                 raise
             message = " ".join(str(cause).split()) or type(cause).__name__
@@ -43,10 +43,13 @@ def exits_on_user_error(
     return guarded
 
 
-def _user_error(error: BaseException) -> Exception | None:
-    """Return the user's error that an exception is or, as MONAI and torch do, wraps.
+def user_error(error: BaseException) -> Exception | None:
+    """Return the user's error that an exception is or, as MONAI and torch do, wraps; None if none.
 
     MONAI's transforms chain it; a DataLoader's worker process only sends the text of its traceback.
+
+    Args:
+        error: What was raised.
     """
     while isinstance(error, RuntimeError) and error.__cause__ is not None:
         error = error.__cause__

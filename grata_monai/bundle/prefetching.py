@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,19 +30,39 @@ class PrefetchDataLoader(DataLoader):
         ValueError: If ``prefetch`` is negative or no integer.
     """
 
+    _outlives_failures = False
+    """Whether to read on behind a batch that could not be read."""
+
     def __init__(self, dataset: Dataset, *, prefetch: int = 1, **kwargs: Any) -> None:
         check_number("PrefetchDataLoader", "prefetch", prefetch, minimum=0, integer=True)
         super().__init__(dataset, **kwargs)
         self.prefetch = prefetch
 
     def __iter__(self) -> Iterator[Any]:
-        """Return the batches of one pass."""
+        """Yield the batches of one pass."""
+        for outcome in read_ahead(self._outcomes(), self.prefetch):
+            if isinstance(outcome, Failure):
+                raise outcome.error
+            yield outcome
+
+    def _outcomes(self) -> Iterator[Any]:
+        """Yield each batch, or what went wrong with it."""
         batches = super().__iter__()
-        return _ahead(batches, self.prefetch) if self.prefetch else batches
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except (Exception, SystemExit) as error:  # a thread would swallow either
+                yield Failure(error)
+                if not self._outlives_failures:
+                    return
+            else:
+                yield batch
 
 
 @dataclass(frozen=True)
-class _Failure:
+class Failure:
     """What reading a batch raised.
 
     Args:
@@ -52,24 +72,21 @@ class _Failure:
     error: BaseException
 
 
-def _ahead(batches: Iterable[Any], count: int) -> Iterator[Any]:
-    """Yield the batches as a thread gets them."""
-    buffer = ThreadBuffer(_with_failure(batches), buffer_size=count)
+def read_ahead(outcomes: Iterator[Any], count: int) -> Iterator[Any]:
+    """Yield what an iterator gives, as a thread gets it.
+
+    Args:
+        outcomes: An iterator that does not raise.
+        count: How many to hold ready; 0 for no thread.
+    """
+    if not count:
+        yield from outcomes
+        return
+    buffer = ThreadBuffer(outcomes, buffer_size=count)
     # A thread in the midst of an image while the interpreter shuts down would take it down.
     atexit.register(buffer.stop)
     try:
-        for batch in buffer:
-            if isinstance(batch, _Failure):
-                raise batch.error
-            yield batch
+        yield from buffer
     finally:
         buffer.stop()
         atexit.unregister(buffer.stop)
-
-
-def _with_failure(batches: Iterable[Any]) -> Iterator[Any]:
-    """Yield the batches and at last, if there was one, the exception that ended them."""
-    try:
-        yield from batches
-    except (Exception, SystemExit) as error:  # a thread would swallow either
-        yield _Failure(error)

@@ -13,6 +13,7 @@ from monai.bundle import ConfigWorkflow
 
 from grata_monai.bundle.guard import PREFIX, exits_on_user_error
 from grata_monai.bundle.location import bundle_dir
+from grata_monai.bundle.output import release_output
 
 
 def run_workflow(
@@ -41,6 +42,8 @@ def run_workflow(
         workflow.finalize()
     except SystemExit as error:
         raise ValueError(str(error.code).removeprefix(PREFIX)) from error
+    finally:
+        release_output()
     return workflow
 
 

@@ -36,7 +36,12 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--beta", type=float, help="Base learning rate.  [default: the method's]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of random views.")
-@click.option("--domain", help="Domain, if DATA has the lists of several.")
+@click.option(
+    "--domain",
+    "domains",
+    multiple=True,
+    help="Domain, if DATA has the lists of several; may be repeated, one after the other.",
+)
 @click.option("--size", type=int, default=512, show_default=True, help="Side of the images in px.")
 @click.option(
     "--roi-size",
@@ -62,6 +67,29 @@ _PATH = click.Path(path_type=Path)
     is_flag=True,
     help="Compute twice what would be kept for backward passes: less memory, more time.",
 )
+@click.option(
+    "--guard/--no-guard",
+    default=True,
+    show_default=True,
+    help="Inspect images before adapting to them, and predictions after it.",
+)
+@click.option(
+    "--on-fault",
+    type=click.Choice(["predict", "skip"]),
+    default="predict",
+    show_default=True,
+    help="What becomes of images that do not look like the source's: predicted without an update, "
+    "or left out.",
+)
+@click.option(
+    "--save-every",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Images between two saves of the state that --resume goes on from.",
+)
+@click.option("--resume", is_flag=True, help="Go on with what a stopped run has left in OUTPUT.")
+@click.option("--overwrite", is_flag=True, help="Start anew where OUTPUT has results.")
 def adapt(
     data: Path,
     weights: Path,
@@ -71,7 +99,7 @@ def adapt(
     life_cycle: str | None,
     beta: float | None,
     seed: int,
-    domain: str | None,
+    domains: tuple[str, ...],
     size: int,
     roi_size: int,
     device: str | None,
@@ -79,13 +107,19 @@ def adapt(
     fast: bool,
     compile: bool,
     checkpoint: bool,
+    guard: bool,
+    on_fault: str,
+    save_every: int,
+    resume: bool,
+    overwrite: bool,
 ) -> None:
     """Segment optic disc and cup in DATA, adapting the source model to its images.
 
     DATA is a folder of photographs, a folder in the published layout, a CSV list or one
     photograph. Label maps (PNG, NIfTI) and overlays go to OUTPUT/predictions, what the adaptation
-    did to OUTPUT/trace.csv and, if there are masks to compare with, scores beside it. This is the
-    bundle's inference config.
+    did to OUTPUT/trace.csv and, if there are masks to compare with, scores beside it. Images that
+    cannot be used are named in OUTPUT/skipped.csv. A run that was stopped, however, goes on with
+    the same command and --resume, to the same bits on a CPU. This is the bundle's inference config.
     """
     from grata_monai.bundle import run_workflow, summarize, summary_table
 
@@ -103,14 +137,22 @@ def adapt(
         life_cycle=life_cycle,
         beta=beta,
         seed=seed,
-        domain=domain,
+        domain=domains[0] if len(domains) == 1 else list(domains) or None,
         image_size=size,
         roi_size=roi_size,
         compile=compile,
         checkpoint=checkpoint,
+        guard=guard,
+        on_fault=on_fault,
+        save_every=save_every,
+        resume=resume,
+        overwrite=overwrite,
         **{name: value for name, value in chosen.items() if value},
     )
     click.echo(f"Wrote the results to {output}")
+    skipped = len(workflow.evaluator.data_loader.skipped)
+    if skipped:
+        click.echo(f"{skipped} images were left out, see {output / 'skipped.csv'}", err=True)
     scores = summarize(workflow.evaluator)
     if scores:
         click.echo(summary_table(scores))

@@ -29,10 +29,12 @@ class FundusItem(_ImageOnly, total=False):
         image: Absolute path of the image.
         label: Absolute path of the mask, if there is one.
         disc_center: ``(row, column)`` of the optic disc in pixels of the image file, if known.
+        domain: Name of the data set, where a list has several.
     """
 
     label: str
     disc_center: tuple[float, float]
+    domain: str
 
 
 def read_csv_items(path: Path) -> list[FundusItem]:

@@ -121,7 +121,7 @@ def _compress(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     """Return what is left after lossy compression."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="JPEG", quality=quality)
-    return np.asarray(Image.open(buffer)).copy()
+    return np.asarray(Image.open(buffer, formats=["JPEG"])).copy()
 
 
 def _planes(color: tuple[float, float, float]) -> NDArray[np.float32]:

@@ -8,11 +8,11 @@ import os
 import re
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from grata_monai.imaging import read_photograph
 from grata_monai.imaging.dicom import DICOM_SUFFIXES, is_dicom
-from grata_monai.imaging.reading import IMAGE_FORMATS, UNREADABLE
+from grata_monai.imaging.reading import UNREADABLE, open_image
 
 IMAGE_SUFFIXES = (".bmp", *DICOM_SUFFIXES, ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 _IMAGE_FOLDERS = ("image", "images")
@@ -70,7 +70,7 @@ def why_unreadable(path: str) -> str | None:
         if is_dicom(Path(path)):
             read_photograph(path)
             return None
-        with Image.open(path, formats=IMAGE_FORMATS) as image:
+        with open_image(path) as image:
             if image.format == "PNG":
                 image.verify()
             else:

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from grata_monai.imaging._limits import check_pixels
+
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 _MAGIC_AT, _MAGIC = 128, b"DICM"
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_HEADER = 2**12
 
 
 def is_dicom(source: Path | bytes) -> bool:
@@ -42,26 +46,26 @@ def read_dicom(source: Path | bytes) -> Image.Image:
     """
     try:
         import pydicom
-        from pydicom.errors import InvalidDicomError
     except ImportError as error:
         raise ValueError(
             "it is a DICOM file, which needs pydicom; pip install 'grata-monai[dicom]'"
         ) from error
+    # from memory: of an open file, pydicom would allocate whatever length a broken element claims
+    data = source if isinstance(source, bytes) else source.read_bytes()
+    if _DEFLATED in data[:_HEADER]:  # pydicom would inflate it to any size
+        raise ValueError("it is deflated as a whole; export it uncompressed, or as JPEG")
     try:
-        dataset = pydicom.dcmread(io.BytesIO(source) if isinstance(source, bytes) else source)
+        dataset = pydicom.dcmread(io.BytesIO(data))
         frames = int(dataset.get("NumberOfFrames") or 1)
         if frames != 1:
             raise ValueError(f"it holds {frames} frames; export the one photograph wanted")
+        check_pixels(int(dataset.get("Columns") or 0), int(dataset.get("Rows") or 0))
         array = _pixels(dataset)
         bits = int(dataset.get("BitsStored") or 8)
         inverted = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
-    except (
-        InvalidDicomError,
-        AttributeError,
-        KeyError,
-        RuntimeError,
-        NotImplementedError,
-    ) as error:
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # pydicom lets all sorts of errors through on broken files
         raise ValueError(f"it is not a DICOM image that pydicom can decode ({error})") from error
     if array.ndim == 4 and array.shape[0] == 1:
         array = array[0]

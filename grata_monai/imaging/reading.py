@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from grata_monai.imaging._limits import check_pixels
 from grata_monai.imaging.dicom import is_dicom, read_dicom
 
 logger = logging.getLogger(__name__)
@@ -148,15 +149,32 @@ def probe(source: Readable) -> tuple[tuple[int, int], str]:
         OSError: If the file is no image (as all of PIL's own errors, see ``UNREADABLE``).
     """
     data = source.data if isinstance(source, ImageSource) else Path(source)
-    image = read_dicom(data) if is_dicom(data) else _open(source)
+    image = read_dicom(data) if is_dicom(data) else open_image(source)
     with image:
         return image.size, image.mode
+
+
+def open_image(source: Readable) -> Image.Image:
+    """Open an image of a known format and a size that a photograph has; its pixels come later.
+
+    Raises:
+        OSError: If the file is no image (as all of PIL's own errors, see ``UNREADABLE``).
+        ValueError: If it has too many pixels.
+    """
+    file = io.BytesIO(source.data) if isinstance(source, ImageSource) else source
+    image = Image.open(file, formats=IMAGE_FORMATS)
+    try:
+        check_pixels(*image.size)
+    except ValueError:
+        image.close()
+        raise
+    return image
 
 
 def exif_orientation(source: Readable) -> int:
     """Return the EXIF orientation of an image, 1 (upright) if there is none that can be read."""
     try:
-        with _open(source) as image:
+        with open_image(source) as image:
             return _orientation(image)
     except UNREADABLE:
         return 1
@@ -164,12 +182,6 @@ def exif_orientation(source: Readable) -> int:
 
 def _name(source: Readable) -> str:
     return source.name if isinstance(source, ImageSource) else os.fspath(source)
-
-
-def _open(source: Readable) -> Image.Image:
-    if isinstance(source, ImageSource):
-        return Image.open(io.BytesIO(source.data), formats=IMAGE_FORMATS)
-    return Image.open(source, formats=IMAGE_FORMATS)
 
 
 def _read(source: Readable, kind: str, convert: Callable[[Image.Image], _Result]) -> _Result:
@@ -181,7 +193,7 @@ def _read(source: Readable, kind: str, convert: Callable[[Image.Image], _Result]
     try:
         if is_dicom(data):
             return convert(read_dicom(data))
-        with _open(source) as image:
+        with open_image(source) as image:
             return convert(image)
     except UNREADABLE as error:
         raise ValueError(f"Cannot read the {kind} {name}: {error}") from error

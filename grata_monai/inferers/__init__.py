@@ -4,7 +4,16 @@
 
 from __future__ import annotations
 
-from grata_monai.inferers.adaptive import AdaptiveInferer
+from grata_monai.inferers.adaptive import AdaptiveInferer, RefusedImageError
+from grata_monai.inferers.collapse_alarm import CollapseAlarm
+from grata_monai.inferers.stream_guard import Fault, StreamGuard
 from grata_monai.inferers.windows import AdaptationWindows
 
-__all__ = ["AdaptationWindows", "AdaptiveInferer"]
+__all__ = [
+    "AdaptationWindows",
+    "AdaptiveInferer",
+    "CollapseAlarm",
+    "Fault",
+    "RefusedImageError",
+    "StreamGuard",
+]

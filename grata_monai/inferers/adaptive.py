@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from threading import RLock
 from typing import Any
@@ -16,13 +18,22 @@ from monai.inferers import Inferer, SimpleInferer
 from torch import Tensor, nn
 
 from grata_monai.adapters import Adapter
-from grata_monai.adapters.base import Windows
+from grata_monai.adapters.base import Infer, Windows
 from grata_monai.execution import Execution
+from grata_monai.inferers.collapse_alarm import CollapseAlarm
+from grata_monai.inferers.stream_guard import Fault, StreamGuard
 
 Predictor = Callable[[Tensor], Tensor]
+FAULT_KEY = "fault"
+"""Key in an image's metadata: what ``inspect`` found, "" for nothing; it is not inspected again."""
 
+_logger = logging.getLogger(__name__)
 _network_locks: WeakKeyDictionary[nn.Module, RLock] = WeakKeyDictionary()
 _registry_lock = RLock()
+
+
+class RefusedImageError(ValueError):
+    """An image that is neither adapted to nor predicted; the message says why."""
 
 
 class AdaptiveInferer(Inferer):
@@ -46,6 +57,14 @@ class AdaptiveInferer(Inferer):
             images may then be where they have room (on the CPU): windows are moved to the network,
             their logits back to the images.
         execution: How to run the network: precision, compilation; default: as it is.
+        guard: What inspects images before they are adapted to. Those with a fault are predicted
+            without an update or refused, as it says, and what was learned stays bit for bit as if
+            they had never come. Default: none.
+        alarm: What looks at predictions. Where it finds one collapsed that the source does not, the
+            adapter goes back to the source, which then predicts the image. Default: none.
+
+    Attributes:
+        event_: What was out of the ordinary about the last images, in words, or "".
 
     Raises:
         TypeError: If ``adapter`` is none, or ``windows`` cannot be called.
@@ -68,6 +87,8 @@ class AdaptiveInferer(Inferer):
         *,
         windows: Windows | None = None,
         execution: Execution | None = None,
+        guard: StreamGuard | None = None,
+        alarm: CollapseAlarm | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(adapter, Adapter):
@@ -84,6 +105,9 @@ class AdaptiveInferer(Inferer):
         self.inferer = SimpleInferer() if inferer is None else inferer
         self.windows = windows
         self.execution = Execution() if execution is None else execution
+        self.guard = guard
+        self.alarm = alarm
+        self.event_ = ""
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         """Return logits of the images after adapting to them.
@@ -95,9 +119,10 @@ class AdaptiveInferer(Inferer):
             kwargs: Passed to the inner inferer.
 
         Raises:
+            RefusedImageError: If the guard does not let the images pass.
             RuntimeError: If the adapter is bound to another network.
         """
-        plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+        plain, known = _without_metadata(inputs)
         device = next((p.device for p in network.parameters()), plain.device)
 
         def by_inferer(images: Tensor, predict: Predictor) -> Tensor:
@@ -109,20 +134,101 @@ class AdaptiveInferer(Inferer):
         infer = None if one_pass and not (args or kwargs) else by_inferer
         windows = None if self.windows is None else partial(_moved_to, device, self.windows)
         with self.adapter.lock, _lock_of(network), self.execution.running(network):
-            if self.adapter.network is None:
-                with self.adapter.bound(network):
-                    logits = self.adapter.adapt(plain, infer, windows=windows)
-            elif self.adapter.network is network:
-                logits = self.adapter.adapt(plain, infer, windows=windows)
-            else:
-                raise RuntimeError(
-                    "The adapter is bound to another network than the one to predict with; give "
-                    "each network its own adapter."
-                )
+            with self._bound_to(network):
+                if windows is None and known is None:
+                    fault = self._inspect(plain)
+                    if fault is not None and self._refuses(fault):
+                        raise RefusedImageError(fault.message)
+                    known = "" if fault is None else fault.message
+                logits = self._segment(plain, infer, windows, fault=known or "")
         logits = logits.to(plain.dtype)  # under mixed precision they have half of it
         if isinstance(inputs, MetaTensor):
             return MetaTensor(logits).copy_meta_from(inputs)  # type: ignore[no-any-return]
         return logits
+
+    def inspect(self, inputs: Tensor, network: nn.Module) -> tuple[str, bool]:
+        """Return what the guard has against images, and whether it refuses them for it.
+
+        For those who want to know before the call, such as data loaders: written into the images'
+        metadata as ``FAULT_KEY``, it is not asked again.
+
+        Args:
+            inputs: As for the call, where the network is.
+            network: As for the call.
+        """
+        plain, _ = _without_metadata(inputs)
+        with self.adapter.lock, _lock_of(network), self.execution.running(network):
+            with self._bound_to(network):
+                fault = None if self.windows is not None else self._inspect(plain)
+        return ("", False) if fault is None else (fault.message, self._refuses(fault))
+
+    # -- inside, with the locks held and the network bound ------------------------------------
+
+    def _bound_to(self, network: nn.Module) -> AbstractContextManager[object]:
+        if self.adapter.network is None:
+            return self.adapter.bound(network)
+        if self.adapter.network is network:
+            return nullcontext()
+        raise RuntimeError(
+            "The adapter is bound to another network than the one to predict with; give each "
+            "network its own adapter."
+        )
+
+    def _inspect(self, images: Tensor) -> Fault | None:
+        network = self.adapter.network
+        if self.guard is None or network is None:
+            return None
+        with self.adapter.as_source():
+            return self.guard.inspect(images, network)
+
+    def _refuses(self, fault: Fault) -> bool:
+        return not fault.predictable or (self.guard is not None and self.guard.on_fault == "skip")
+
+    def _segment(
+        self, images: Tensor, infer: Infer | None, windows: Windows | None, *, fault: str
+    ) -> Tensor:
+        """Adapt to images without a fault, and predict."""
+        if fault:
+            logits = self.adapter.predict_only(images, infer)
+            self.event_ = f"no update: {fault}"
+            return logits
+        self.event_ = ""
+        if windows is not None and self.guard is not None:
+            windows = partial(self._sound, windows)
+        logits = self.adapter.adapt(images, infer, windows=windows)
+        reason = "" if self.alarm is None else self.alarm.reason(logits)
+        return self._after_alarm(images, infer, logits, reason) if reason else logits
+
+    def _sound(self, windows: Windows, images: Tensor) -> Iterator[Tensor]:
+        """Yield the windows that the guard has nothing against."""
+        for window in windows(images):
+            if self._inspect(window) is None:
+                yield window
+
+    def _after_alarm(
+        self, images: Tensor, infer: Infer | None, logits: Tensor, reason: str
+    ) -> Tensor:
+        """Go back to the source, unless the source sees the images no better."""
+        adapter = self.adapter
+        learned, trace = adapter.state_dict(), adapter.trace_
+        adapter.reset()
+        by_source = adapter.predict_only(images, infer)
+        collapsed = self.alarm is not None and bool(self.alarm.reason(by_source))
+        if collapsed:
+            adapter.load_state_dict(learned)
+        else:
+            logits, self.event_ = by_source, f"back to the source: {reason}"
+            _logger.warning("%s went %s.", type(adapter).__name__, self.event_)
+        adapter.trace_ = {**trace, "reset": float(not collapsed)}
+        return logits
+
+
+def _without_metadata(inputs: Tensor) -> tuple[Tensor, str | None]:
+    """Return images as a plain tensor, and what an inspection has found if there was one."""
+    if not isinstance(inputs, MetaTensor):
+        return inputs, None
+    known = inputs.meta.get(FAULT_KEY)
+    return inputs.as_tensor(), known if known is None else str(known)
 
 
 def _predict_on(device: torch.device, predict: Predictor, images: Tensor) -> Tensor:

@@ -59,23 +59,35 @@ def rasterize(contours: Iterable[Mapping[str, Any]], size: tuple[int, int]) -> L
         size: (rows, columns) of the photograph.
 
     Raises:
-        ValueError: If a label is unknown, a polygon is none, or there is a cup but no disc.
+        ValueError: If these are no polygons, a label is unknown, or there is a cup but no disc.
     """
     masks = {name: np.zeros(size, dtype=bool) for name in SEGMENTS}
-    for segment in contours:
-        name = segment.get("label")
-        if name not in masks:
-            raise ValueError(
-                f"The label of polygons must be one of {', '.join(SEGMENTS)}. Got {name!r}."
-            )
-        for points in segment["contours"]:
-            masks[str(name)] |= _inside(_checked(points, str(name)), size)
+    for name, polygons in map(_segment, _listed(contours)):
+        for points in polygons:
+            masks[name] |= _inside(_checked(points, name), size)
     disc, cup = masks.values()
     if cup.any() and not disc.any():
         raise ValueError("There is a cup but no disc around it; draw the disc, too.")
     labels = np.where(disc, RIM, 0).astype(np.uint8)
     labels[disc & cup] = CUP
     return labels
+
+
+def _segment(segment: Any) -> tuple[str, list[Any]]:
+    """Return the label and the polygons of a part of what a viewer sent."""
+    given = segment if isinstance(segment, Mapping) else {}
+    name = given.get("label")
+    if not isinstance(name, str) or name not in SEGMENTS:
+        raise ValueError(
+            f"The label of polygons must be one of {', '.join(SEGMENTS)}. Got {name!r}."
+        )
+    return name, _listed(given.get("contours"))
+
+
+def _listed(value: Any) -> list[Any]:
+    if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
+        raise ValueError(f"The contours of labels must be a list. Got {str(value)[:80]}.")
+    return list(value)
 
 
 def _polygons(region: npt.NDArray[np.bool_], tolerance: float) -> list[list[list[float]]]:

@@ -16,6 +16,7 @@ import torch
 from grata_monai._checks import check_choice, check_number
 from grata_monai._files import atomic_path
 from grata_monai.bundle.setup import check_image_size
+from grata_monai.data.json_files import parse_json
 from grata_monai.execution import PRECISIONS, Precision
 from grata_monai.label.request import SegmentationRequest, parse_center
 
@@ -167,8 +168,8 @@ def _check_device(device: str | None) -> None:
 
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        values = parse_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise ValueError(f"{path} is no JSON file: {error}. Correct or delete it.") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} must hold one JSON object of settings.")

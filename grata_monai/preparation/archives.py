@@ -79,7 +79,7 @@ def list_members(
         infos = [info for info in archive.infolist() if not info.is_dir()]
     _check_totals(name, infos, limits)
     for info in infos:
-        if _UNSAFE.search(safe_name(info)):
+        if leads_outside(info.filename):
             raise ValueError(
                 f"{name} holds a file with an unsafe path, {info.filename!r}. Nothing of it was "
                 "read; get the archive from its owners again."
@@ -94,6 +94,16 @@ def list_members(
 def safe_name(info: zipfile.ZipInfo) -> str:
     """Return a member's path with slashes, whichever system packed it."""
     return info.filename.replace("\\", "/")
+
+
+def leads_outside(name: str) -> bool:
+    """Tell whether a path that stands in a file is none of the folder that the file belongs to.
+
+    Example:
+        >>> [leads_outside(name) for name in ("a/b.png", "a/../../b.png", "/b.png", "C:b.png")]
+        [False, True, True, True]
+    """
+    return _UNSAFE.search(name.replace("\\", "/")) is not None
 
 
 def read_member(path: Path, member: str) -> bytes:
@@ -123,8 +133,9 @@ def copy_member(path: Path, member: str, target: Path) -> None:
             raise ValueError(f"{path}: {member} is broken ({error}). Download it again.") from error
         except OSError as error:
             raise ValueError(
-                f"Cannot copy {member} to the temporary folder {target.parent} ({error}). Make "
-                "room there, name another folder in TMPDIR, or unpack the outer archive yourself."
+                f"Cannot copy {member} of {path} to the temporary folder {target.parent} "
+                f"({error}). Make room there, name another folder in TMPDIR, or unpack the archive "
+                "yourself."
             ) from error
 
 

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from grata_monai._files import sha256_of
+from grata_monai.data.json_files import parse_json
+from grata_monai.preparation.archives import leads_outside
 from grata_monai.preparation.findings import Finding
 from grata_monai.preparation.folder import PreparedFolder
 from grata_monai.preparation.parallel import parallel_map
@@ -52,10 +53,13 @@ def _files_of(path: Path) -> dict[str, str]:
     """Return the checksums by path, none if there is no manifest."""
     if not path.is_file():
         return {}
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = parse_json(path.read_text(encoding="utf-8"))
     files = content.get("files") if isinstance(content, dict) else None
     if not isinstance(files, dict) or not all(isinstance(sha, str) for sha in files.values()):
         raise ValueError("it has no table 'files' of checksums")
+    outside = [name for name in files if leads_outside(name)]
+    if outside:
+        raise ValueError(f"it names a file outside the folder, {outside[0]!r}")
     return {str(name): str(sha) for name, sha in files.items()}
 
 
@@ -74,9 +78,12 @@ def _compare(checksum: _Checksum) -> Finding | None:
     path = checksum.root / checksum.name
     cure = "Get or prepare it again, or remove the manifest if the change was meant."
     try:
-        if sha256_of(path) == checksum.expected.lower():
+        if path.exists() and not path.is_file():
+            what = "the manifest names what is no file"
+        elif sha256_of(path) == checksum.expected.lower():
             return None
-        what = "the file is not the one of the manifest"
+        else:
+            what = "the file is not the one of the manifest"
     except FileNotFoundError:
         what = "a file of the manifest is missing"
     except OSError as error:

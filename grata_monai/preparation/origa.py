@@ -5,16 +5,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import scipy.io
 
 from grata_monai._checks import check_choice
+from grata_monai.preparation._matlab_files import read_matrix
 from grata_monai.preparation.decoding import (
     LABELS,
     SIZE_RULES,
@@ -137,15 +136,14 @@ def _is_annotation(file: RawFile) -> bool:
 
 def _read_mat(file: RawFile) -> npt.NDArray[Any]:
     try:
-        content: Mapping[str, Any] = scipy.io.loadmat(io.BytesIO(file.read()))
-        levels = np.asarray(content["mask"])
-    except Exception as error:  # scipy lets all sorts of errors through on broken files
+        levels = read_matrix(file.read(), "mask")
+    except (OSError, ValueError) as error:
         raise FileError(
             "the MATLAB file has no matrix 'mask' that can be read",
             "Download it again, or choose the PNG masks.",
             f"{type(error).__name__}: {error}",
         ) from error
-    if levels.ndim != 2 or not np.issubdtype(levels.dtype, np.number):
+    if levels.ndim != 2:
         raise FileError(
             "the MATLAB file's 'mask' is not a matrix of numbers",
             "Download it again, or choose the PNG masks.",

@@ -98,7 +98,7 @@ def native_sizes(root: Path, domain: str) -> dict[str, tuple[int, int]]:
             str(image): (int(height), int(width))
             for image, height, width in table.itertuples(index=False)
         }
-    except (KeyError, ValueError) as error:
+    except (KeyError, OverflowError, ValueError) as error:
         raise ValueError(f"{path} is not a roi.csv of prepare: {error}") from error
 
 

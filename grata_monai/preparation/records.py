@@ -103,7 +103,11 @@ class Record:
         Raises:
             TypeError: If it is none.
         """
-        return cls(**data)
+        record = cls(**data)
+        files = record.files if isinstance(record.files, dict) else {None: None}
+        if not all(isinstance(one, str) for one in (record.fingerprint, *files, *files.values())):
+            raise TypeError("The fingerprint and the files of a record must be text.")
+        return record
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object."""
@@ -178,7 +182,7 @@ def read_placements(path: Path) -> dict[str, Placement]:
             )
             for row in rows
         }
-    except (KeyError, ValueError) as error:
+    except (KeyError, OverflowError, ValueError) as error:
         raise ValueError(
             f"{path} is not a roi.csv of prepare: {error}. It needs the columns name, source, "
             f"{', '.join(numbers)}."

@@ -20,6 +20,8 @@ from filelock import FileLock, Timeout
 
 from grata_monai import __version__
 from grata_monai._files import atomic_path, sha256_of
+from grata_monai.data.json_files import parse_json
+from grata_monai.preparation.archives import leads_outside
 from grata_monai.preparation.problems import Problem
 from grata_monai.preparation.records import Record, roi_table
 
@@ -72,7 +74,7 @@ class DomainStore:
             settings = manifest.get("settings")
             return dict(settings) if isinstance(settings, dict) else {}
         for line in self._journal():
-            if "settings" in line:
+            if isinstance(line.get("settings"), dict):
                 return dict(line["settings"])
         strangers = [path.name for path in self._lists() if path.exists()]
         if self.folder.is_dir():
@@ -86,7 +88,8 @@ class DomainStore:
 
     def finished(self) -> dict[str, Record]:
         """Return the finished images by fingerprint; their files have been checked."""
-        lines = list((self._manifest() or {}).get("records", []))
+        listed = (self._manifest() or {}).get("records")
+        lines = list(listed) if isinstance(listed, list) else []
         lines += [line["record"] for line in self._journal() if "record" in line]
         found: dict[str, Record] = {}
         for line in lines:
@@ -196,10 +199,10 @@ class DomainStore:
     def _manifest(self) -> dict[str, Any] | None:
         path = self.folder / MANIFEST
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        except ValueError as error:
             raise ValueError(f"{path} is broken ({error}). Remove it and prepare again.") from error
         return content if isinstance(content, dict) else None
 
@@ -212,8 +215,8 @@ class DomainStore:
         found = []
         for line in lines:
             try:
-                found.append(json.loads(line))
-            except json.JSONDecodeError:
+                found.append(parse_json(line))
+            except ValueError:
                 continue
         return [line for line in found if isinstance(line, dict)]
 
@@ -225,7 +228,7 @@ class DomainStore:
 
     def _is_intact(self, name: str, checksum: str) -> bool:
         path = self.root / name
-        return path.is_file() and sha256_of(path) == checksum
+        return not leads_outside(name) and path.is_file() and sha256_of(path) == checksum
 
 
 def _text(path: Path) -> str | None:

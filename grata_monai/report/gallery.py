@@ -17,7 +17,7 @@ from PIL import Image
 
 from grata_monai._checks import check_number
 from grata_monai.report.frames import records
-from grata_monai.report.outlines import UNITS, read_labels, svg_path
+from grata_monai.report.outlines import UNITS, read_labels, read_picture, svg_path
 from grata_monai.report.run import Run
 
 THUMBNAIL = 256
@@ -213,8 +213,7 @@ def _picture(folder: Path, name: object) -> tuple[str, float]:
     if path is None:
         return "", 1.0
     try:
-        with Image.open(path) as image:
-            small = image.convert("RGB")
+        small = read_picture(path, "RGB")
     except OSError:
         return "", 1.0
     ratio = small.height / small.width
@@ -232,6 +231,5 @@ def data_uri(image: Image.Image) -> str:
 def file_uri(path: Path) -> str:
     """Return a PNG file in a data URI; a large one, such as photographs, as JPEG."""
     if path.stat().st_size > LARGEST_PNG:
-        with Image.open(path) as image:
-            return data_uri(image.convert("RGB"))
+        return data_uri(read_picture(path, "RGB"))
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from PIL import Image
 from skimage.measure import approximate_polygon, find_contours
 
+from grata_monai.imaging.reading import UNREADABLE, open_image
+
 Polygon = npt.NDArray[np.float64]
 """Nx2, x and y in px of the label map; pixel centers lie at halves."""
 
@@ -30,8 +32,24 @@ def read_labels(path: Path) -> npt.NDArray[np.uint8]:
     Raises:
         OSError: If it cannot be read.
     """
-    with Image.open(path) as image:
-        return np.asarray(image.convert("L"), dtype=np.uint8)
+    return np.asarray(read_picture(path, "L"), dtype=np.uint8)
+
+
+def read_picture(path: Path, mode: str) -> Image.Image:
+    """Read a picture of a run, which may be of anybody.
+
+    Args:
+        path: The file.
+        mode: PIL's name of the kind of pixels wanted.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    try:
+        with open_image(path) as image:
+            return image.convert(mode)
+    except UNREADABLE as error:
+        raise OSError(f"The picture {path} cannot be read: {error}") from error
 
 
 def outlines(region: npt.NDArray[np.bool_], *, tolerance: float = TOLERANCE) -> list[Polygon]:

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from grata_monai.data.json_files import parse_json
 
 SOURCE_ADAPTER = "source"
 """Registry name of the method that does not adapt: what all others are compared with."""
@@ -79,8 +80,8 @@ def read_plan(folder: Path) -> Plan:
             f"{folder} has no plan.json; give the folder that 'grata-monai benchmark run' wrote."
         )
     try:
-        return _plan(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return _plan(parse_json(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} is not a plan of a benchmark: {error!r}.") from error
 
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from grata_monai.benchmark.results import SCORES
-from grata_monai.benchmark.run_folder import TEXT_COLUMNS
+from grata_monai.benchmark.run_folder import TEXT_COLUMNS, RunFolder
+from grata_monai.data.json_files import parse_json
 from grata_monai.report.plan import Plan, read_plan
 
 NEEDED_COLUMNS = (
@@ -119,13 +119,16 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
         rows[name] = ""
     rows["dice"] = rows[["dice_disc", "dice_cup"]].mean(axis=1, skipna=False)
     done = set(rows["cell"])
-    unfinished = tuple(c for c in plan.cells if c not in done or not _ended(root / "cells" / c))
+    unfinished = tuple(
+        c for c in plan.cells if c not in done or not _ended(RunFolder(root).cell(c))
+    )
     return Run(root, plan, rows, _failures(root), unfinished)
 
 
 def _all_rows(root: Path, plan: Plan) -> pd.DataFrame:
     """Return the rows of cells if they are newer than, or more than, those of the whole run."""
-    parts = [path for cell in plan.cells if (path := root / "cells" / cell / "rows.csv").is_file()]
+    folders = [RunFolder(root).cell(cell) for cell in plan.cells]
+    parts = [path for folder in folders if (path := folder / "rows.csv").is_file()]
     whole = root / "rows.csv"
     if whole.is_file() and not any(p.stat().st_mtime > whole.stat().st_mtime for p in parts):
         parts = [whole]
@@ -153,13 +156,16 @@ def read_rows(path: Path) -> pd.DataFrame:
     for name in table.columns:
         if name not in TEXT_COLUMNS:
             table[name] = pd.to_numeric(table[name], errors="coerce")
+    for name in ("seed", "round"):
+        if not np.isfinite(table[name].astype(float)).all():
+            raise ValueError(f"{path} has a row whose {name!r} is no number.")
     return table
 
 
 def _ended(cell: Path) -> bool:
     """Tell whether a cell has come to its end; one without a status file counts by its state."""
     try:
-        status = json.loads((cell / "cell.json").read_text(encoding="utf-8"))
+        status = parse_json((cell / "cell.json").read_text(encoding="utf-8"))
         return bool(status["status"] == "complete")
     except (OSError, ValueError, KeyError, TypeError):
         return not (cell / "state.pt").exists()

@@ -89,7 +89,11 @@ class Careless(Adapter):
     def _predict(self, images):
         logits = self.network(images)
         if self.fault == "memory":
-            return logits + self.seen
+            return logits + getattr(self, "seen", 0)
+        if self.fault == "counts predictions":
+            self.total = self.total + 1
+            self.predictions = getattr(self, "predictions", 0) + 1
+            return logits + self.predictions
         if self.fault == "alias":
             return logits + self.total
         return logits.double() if self.fault == "dtype" else logits
@@ -104,6 +108,7 @@ class Careless(Adapter):
         ("memory", "after reset"),
         ("dtype", "dtype"),
         ("alias", "after load_state_dict"),
+        ("counts predictions", "predict_only() twice"),
     ],
 )
 def test_the_checks_find_faults(fault, reason):

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 
 from grata_monai.adapters import ADAPTERS, Tent, build_adapter
@@ -237,3 +238,24 @@ def test_a_method_that_does_not_fit_the_source_fails_as_a_cell(task_of):
     assert "'rotation' head" in outcome.error
     status = json.loads((task.folder / "cell.json").read_text())
     assert (status["status"], status["error"]) == ("failed", outcome.error)
+
+
+def test_two_processes_do_not_write_one_cell(task_of, monkeypatch):
+    monkeypatch.setattr(cells, "LOCK_SECONDS", 0.1)
+    task = task_of("tent", images=2)
+    task.folder.mkdir(parents=True)
+    with FileLock(task.folder / "cell.lock"):
+        outcome = run_cell(task)
+        assert [path.name for path in task.folder.iterdir()] == ["cell.lock"]
+    assert (outcome.status, outcome.images) == ("failed", 0)
+    assert "Another process has been writing this cell" in outcome.error
+    assert run_cell(task).status == "complete"
+
+
+def test_a_cell_that_another_process_completed_stays_as_it_is(task_of, monkeypatch):
+    task = task_of("tent", images=2)
+    first = run_cell(task)
+    before = (task.folder / "rows.csv").read_bytes()
+    monkeypatch.setattr(cells, "load_source", None)  # nothing is run again
+    assert run_cell(task) == first
+    assert (task.folder / "rows.csv").read_bytes() == before

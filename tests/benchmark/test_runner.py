@@ -274,6 +274,7 @@ def test_a_killed_process_takes_only_its_cell_along(dataset, weights, tmp_path):
         report = run(plan, tmp_path, jobs=2)
     assert sorted(o.status for o in report.outcomes) == ["complete", "complete", "failed"]
     assert "signal 9" in report.failed[0].error
+    assert ["signal 9" in row["error"] for row in failures(tmp_path)] == [True]
     again = run(plan, tmp_path)
     assert (again.kept, again.failed) == (2, [])
     assert failures(tmp_path) == []

@@ -63,9 +63,9 @@ def test_a_domain_with_masks(infer, root, tmp_path, method):
 def test_methods_differ_and_share_the_source(infer, photographs, tmp_path):
     """With a large step, and a control that must agree: beta 0 is PTBN."""
     runs = {
-        "ptbn": {"method": "ptbn"},
+        "ptbn": {"method": "ptbn", "guard": False},
         "still": {"method": "tent", "beta": 0.0},
-        "moved": {"method": "tent", "beta": 0.5},
+        "moved": {"method": "tent", "beta": 0.5, "guard": False},
         "source": {"method": "source"},
     }
     pixels = {}
@@ -108,7 +108,7 @@ def test_a_broken_photograph_is_named_and_left_out(infer, photographs, tmp_path)
     skipped = pd.read_csv(tmp_path / "output" / "skipped.csv")
     assert [Path(name).name for name in skipped["skipped_image"]] == ["broken.png"]
     (photographs / "broken.png").unlink()
-    infer(dataset_dir=str(photographs), domain=None, only_initialize=True)
+    infer(dataset_dir=str(photographs), domain=None, only_initialize=True, overwrite=True)
     assert not (tmp_path / "output" / "skipped.csv").exists()
 
 
@@ -155,7 +155,7 @@ def test_a_second_run_leaves_no_scores_of_the_first_and_says_what_it_was(
 ):
     infer(method="source")
     assert list((tmp_path / "output").glob("val_*_raw.csv"))
-    infer(dataset_dir=str(photographs), domain=None, method="ptbn", seed=3)
+    infer(dataset_dir=str(photographs), domain=None, method="ptbn", seed=3, overwrite=True)
     assert not list((tmp_path / "output").glob("val_*_raw.csv"))
     assert not (tmp_path / "output" / "metrics.csv").exists()
     settings = json.loads((tmp_path / "output" / "settings.json").read_text())
@@ -167,8 +167,12 @@ def test_a_second_run_leaves_no_scores_of_the_first_and_says_what_it_was(
 
 
 def test_results_inside_the_folder_of_photographs_are_not_segmented_again(infer, photographs):
-    for _ in range(2):
+    for overwrite in (False, True):
         infer(
-            dataset_dir=str(photographs), domain=None, method="source", output_dir=str(photographs)
+            dataset_dir=str(photographs),
+            domain=None,
+            method="source",
+            output_dir=str(photographs),
+            overwrite=overwrite,
         )
         assert len(pd.read_csv(photographs / "trace.csv")) == 2

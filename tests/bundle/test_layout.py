@@ -24,6 +24,7 @@ FILES = [
     "configs/logging.conf",
     "configs/metadata.json",
     "configs/multi_gpu_evaluate.json",
+    "configs/multi_gpu_inference.json",
     "configs/multi_gpu_train.json",
     "configs/sliding_window.json",
     "configs/train.json",
@@ -197,6 +198,15 @@ def test_all_preprocessings_cut_a_region_of_the_configs_size():
         ]
         # One for each preprocessing, and one for what the run writes down of itself.
         assert sizes == ["@roi_size"] * {"inference": 2, "train": 3}[name]
+
+
+def test_inference_on_several_gpus_starts_as_on_one():
+    initialize = read("multi_gpu_inference")["initialize"]
+    assert initialize[0].startswith("$grata.start_distributed(")
+    others = [line for line in initialize[1:] if line != "$@share"]
+    assert others == read("inference")["initialize"]
+    finalize = read("multi_gpu_inference")["finalize"]
+    assert finalize == [*read("inference")["finalize"], "$grata.stop_distributed()"]
 
 
 def test_training_on_several_gpus_starts_as_on_one():

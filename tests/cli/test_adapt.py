@@ -75,7 +75,10 @@ def test_how_the_network_is_run(run, root, tmp_path):
     defaults = {"precision": "fp32", "compile": False, "checkpoint": False}
     chosen = {"precision": "bf16", "checkpoint": True}
     photograph = next(root.rglob("image/*.png"))
-    for options, expected in ([], {}), (["--precision", "bf16", "--checkpoint"], chosen):
+    for options, expected in (
+        ([], {}),
+        (["--precision", "bf16", "--checkpoint", "--overwrite"], chosen),
+    ):
         result = run(photograph, "--method", "source", *options)
         assert result.exit_code == 0, result.output
         settings = json.loads((tmp_path / "out # 1" / "settings.json").read_text())

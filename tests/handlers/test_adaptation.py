@@ -151,7 +151,8 @@ def test_termination_gives_everything_back(skip_completed):
 @pytest.mark.parametrize("decollate", [False, True])
 def test_trace_in_state_and_file(tmp_path, decollate):
     path = tmp_path / "new" / "trace.csv"
-    handler = TestTimeAdaptationHandler(GraTa(), trace_path=path)
+    timing = tmp_path / "timing.csv"
+    handler = TestTimeAdaptationHandler(GraTa(), trace_path=path, timing_path=timing)
     engine = evaluator(tiny_network(), [handler], decollate=decollate)
     rows = []
     engine.add_event_handler(
@@ -161,7 +162,10 @@ def test_trace_in_state_and_file(tmp_path, decollate):
     table = pd.read_csv(path)
     assert list(table["image"]) == ["eye0.png", "eye1.png", "eye2.png"]
     assert list(table["index"]) == [0, 1, 2]
-    for name in ("cosine", "learning_rate", "auxiliary_loss", "pseudo_loss", "seconds", "updated"):
+    assert list(pd.read_csv(timing)["seconds"]) == pytest.approx([row["seconds"] for row in rows])
+    assert "seconds" not in table
+    assert table["event"].isna().all()
+    for name in ("cosine", "learning_rate", "auxiliary_loss", "pseudo_loss", "updated"):
         assert list(table[name]) == pytest.approx([row[name] for row in rows])
     for row in rows:
         expected = 1e-4 * (row["cosine"] + 1) ** 2 / 4

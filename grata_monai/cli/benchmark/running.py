@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from grata_monai.cli.benchmark._engines import Where, engine_options
 from grata_monai.cli.benchmark._options import Request, grid_options
 
 
@@ -18,8 +19,9 @@ from grata_monai.cli.benchmark._options import Request, grid_options
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Processes, which share the cores.",
+    help="Processes, which share the cores (local).",
 )
+@engine_options()
 @click.option(
     "--pictures/--no-pictures",
     default=True,
@@ -37,7 +39,10 @@ def run(request: Request, output: Path, jobs: int, pictures: bool) -> None:
     """
     from grata_monai.benchmark.runner import describe, run_plan
 
-    report = run_plan(request.plan(), output, jobs=jobs, pictures=pictures)
+    where, request = Where.taken_from(request, jobs=jobs)
+    plan = where.plan(request)
+    with where.open() as engine:
+        report = run_plan(plan, output, jobs=jobs, engine=engine, pictures=pictures)
     kept = f", {report.kept} were complete before" if report.kept else ""
     click.echo(f"{len(report.outcomes)} cells run{kept}; rows: {output / 'rows.csv'}")
     for outcome in report.failed:

@@ -12,12 +12,11 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
-from PIL import Image
 
 from grata_monai.imaging.overlay import CUP_COLOR, DISC_COLOR, TRUTH_COLOR
 from grata_monai.report.figures.canvas import Drawn, axes_grid, new_canvas, plain, save
 from grata_monai.report.gallery import inside, last_round
-from grata_monai.report.outlines import outlines, read_labels
+from grata_monai.report.outlines import outlines, read_labels, read_picture
 from grata_monai.report.run import Run
 
 MOST_IMAGES = 5
@@ -85,8 +84,7 @@ def _columns(run: Run, focus: str) -> list[str]:
 
 def _draw_row(run: Run, line: Sequence[Axes], rows: pd.DataFrame, methods: Sequence[str]) -> None:
     first = rows.iloc[0]
-    with Image.open(run.folder / first["picture"]) as opened:
-        picture = np.asarray(opened.convert("RGB"))
+    picture = np.asarray(read_picture(run.folder / first["picture"], "RGB"))
     truth = _labels(run, first["truth"])
     for axes in line:
         axes.imshow(picture)

@@ -1,0 +1,119 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""The folder for results: one run at a time, and nothing replaced that nobody gave up."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from torch import distributed
+
+from grata_monai._checks import check_flag
+from grata_monai._files import remove_partial_files
+from grata_monai.bundle.data import checked_path
+from grata_monai.bundle.guard import exits_on_user_error
+from grata_monai.handlers.gathering import is_distributed, is_first
+
+_STATE = ".state.pt"
+_RESULTS = ("trace.csv", "timing.csv", "skipped.csv", "metrics.csv", "val_*_raw.csv", f"*{_STATE}")
+_held: dict[Path, FileLock] = {}
+
+
+@exits_on_user_error
+def claim_output(
+    output_dir: str | os.PathLike[str], *, resume: bool = False, overwrite: bool = False
+) -> None:
+    """Take a folder for the results of this run.
+
+    Args:
+        output_dir: The folder; made if needed.
+        resume: Whether to go on with what an earlier run has left there.
+        overwrite: Whether to start anew where there are results; tables of the earlier run are
+            removed, pictures are replaced one by one.
+
+    Raises:
+        OSError: If the folder cannot be written.
+        ValueError: If another run is using it, or it holds results and neither is asked for.
+    """
+    folder = checked_path(output_dir, "output_dir")
+    check_flag("the bundle", "resume", resume)
+    check_flag("the bundle", "overwrite", overwrite)
+    if resume and overwrite:
+        raise ValueError("'resume' goes on with results, 'overwrite' gives them up; choose one.")
+    if is_first():
+        folder.mkdir(parents=True, exist_ok=True)
+        _lock(folder)
+        _make_room(folder, resume=resume, overwrite=overwrite)
+    if is_distributed():
+        distributed.barrier()  # nobody writes before the folder is claimed
+
+
+def state_path(output_dir: str | os.PathLike[str]) -> Path:
+    """Return the file that holds the state of this process's part of a run.
+
+    Args:
+        output_dir: Folder for results.
+    """
+    return Path(output_dir) / _state_names()[distributed.get_rank() if is_distributed() else 0]
+
+
+def release_output(output_dir: str | os.PathLike[str] | None = None) -> None:
+    """Let other runs have a folder again.
+
+    Args:
+        output_dir: The folder; None for all that this process has claimed.
+    """
+    held = list(_held) if output_dir is None else [Path(output_dir).resolve()]
+    for folder in held:
+        lock = _held.pop(folder, None)
+        if lock is not None:
+            lock.release()
+
+
+def _lock(folder: Path) -> None:
+    key = folder.resolve()
+    if key in _held:
+        return
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ValueError(
+            f"Another run is writing to {folder}; wait for it, or give another folder."
+        ) from error
+    _held[key] = lock
+
+
+def _make_room(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    remove_partial_files(folder)  # of a run that was killed; nobody else is writing here
+    found = sorted(path for pattern in _RESULTS for path in folder.glob(pattern))
+    if resume:
+        _check_processes(folder)
+    elif overwrite:
+        for path in found:
+            path.unlink()
+    elif found:
+        raise ValueError(
+            f"{folder} holds the results of an earlier run ({found[0].name}). Go on with it "
+            "(--resume), replace it (--overwrite), or give another folder."
+        )
+
+
+def _check_processes(folder: Path) -> None:
+    """Check that what there is to go on with is of as many processes."""
+    others = {path.name for path in folder.glob(f"*{_STATE}")} - set(_state_names())
+    if others:
+        raise ValueError(
+            f"{folder} holds a run of another number of processes ({min(others)}); go on with as "
+            "many, or start anew (--overwrite)."
+        )
+
+
+def _state_names() -> list[str]:
+    """Return the names of the states of all processes of this run."""
+    if not is_distributed():
+        return [f"run{_STATE}"]
+    count = distributed.get_world_size()
+    return [f"run.{part}-of-{count}{_STATE}" for part in range(1, count + 1)]

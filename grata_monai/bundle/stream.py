@@ -1,0 +1,172 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""The images of a run, one by one; what cannot be used is left out and written down."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pandas as pd
+from monai.data import Dataset
+from torch.utils.data import Sampler
+from tqdm import tqdm
+
+from grata_monai._files import atomic_path
+from grata_monai.bundle.guard import user_error
+from grata_monai.bundle.prefetching import Failure, PrefetchDataLoader, read_ahead
+from grata_monai.data import FundusItem
+from grata_monai.handlers.gathering import gathered, is_first
+from grata_monai.inferers.adaptive import FAULT_KEY
+
+Inspect = Callable[[Any], tuple[str, bool]]
+Skipped = dict[int, str]
+_logger = logging.getLogger(__name__)
+
+
+class ImageStream(PrefetchDataLoader):
+    """Loads one image after the other, each with its ``position`` in the whole stream.
+
+    An image that cannot be read, or that ``inspect`` refuses, is left out: the log warns of it, a
+    CSV file names it and why, and the stream goes on. How many there will be is therefore not known
+    before the end, and ``len()`` refuses to say. The stream has a state, with which it goes on
+    behind the images of an earlier run.
+
+    Args:
+        dataset: The datalist and how to load an item.
+        inspect: Called with each batch; returns what is wrong with the image in words, "" if
+            nothing is, and whether it is to be left out for it. Default: all are taken.
+        report_path: CSV file with the images that were left out; written only if there are any.
+        title: Of the progress bar; None for no bar.
+        first: Position of the first item, in a run that several processes share.
+        kwargs: Of ``PrefetchDataLoader``: ``prefetch``, ``num_workers``.
+    """
+
+    _outlives_failures = True
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        inspect: Inspect | None = None,
+        report_path: str | os.PathLike[str] | None = None,
+        title: str | None = None,
+        first: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        remaining = _Remaining(len(dataset))
+        super().__init__(dataset, sampler=remaining, batch_size=1, **kwargs)
+        self.items: Sequence[FundusItem] = dataset.data
+        self.inspect = inspect
+        self.report_path = None if report_path is None else Path(report_path)
+        self.title = title
+        self.first = first
+        self.skipped: Skipped = {}
+        self._remaining = remaining
+        self._place = 0
+        self._resumed = False
+
+    def __len__(self) -> NoReturn:
+        """Refuse, so that engines go on to the end of the stream, wherever that is."""
+        raise TypeError("How many images of a stream can be used is not known before its end.")
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the batches of one pass; the first one after ``load_state_dict`` is shorter.
+
+        Raises:
+            ValueError: If no image of the whole stream could be used.
+        """
+        if not self._resumed:
+            self._place, self.skipped = 0, {}
+        self._resumed = False
+        start, total = self._place, len(self.items)
+        self._remaining.start = start
+        outcomes = read_ahead(self._outcomes(), self.prefetch)
+        quiet = self.title is None or not is_first()
+        with tqdm(
+            total=total,
+            initial=start,
+            desc=self.title,
+            unit="image",
+            disable=quiet,
+            file=sys.stderr,
+        ) as bar:
+            for place, outcome in enumerate(outcomes, start):
+                reason = self._objection(outcome)
+                self._place = place + 1
+                if reason:
+                    self._skip(place, reason)
+                else:
+                    outcome["position"] = self.first + place
+                    yield outcome
+                bar.update()
+        self._close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how far the stream is and what was left out of it."""
+        return {"place": self._place, "skipped": dict(self.skipped)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on behind the images of an earlier run; for the iteration that is to begin."""
+        self._place, self.skipped = int(state["place"]), dict(state["skipped"])
+        self._resumed = True
+
+    def _objection(self, outcome: Any) -> str:
+        """Return why an image is to be left out, or ""."""
+        if isinstance(outcome, Failure):
+            error = user_error(outcome.error)
+            if error is None:
+                raise outcome.error
+            return " ".join(str(error).split()) or type(error).__name__
+        if self.inspect is None:
+            return ""
+        fault, refused = self.inspect(outcome)
+        outcome["image"].meta[FAULT_KEY] = fault
+        return fault if refused else ""
+
+    def _skip(self, place: int, reason: str) -> None:
+        self.skipped[place] = reason
+        _logger.warning("%s is left out: %s", self.items[place]["image"], reason)
+        self._write(self._rows() if is_first() else [])
+
+    def _rows(self) -> list[tuple[str, str]]:
+        return [(self.items[place]["image"], reason) for place, reason in self.skipped.items()]
+
+    def _write(self, rows: Sequence[tuple[str, str]]) -> None:
+        if self.report_path is not None and rows:
+            with atomic_path(self.report_path) as temporary:
+                table = pd.DataFrame(rows, columns=["skipped_image", "reason"])
+                table.to_csv(temporary, index=False)
+
+    def _close(self) -> None:
+        """Write what all processes left out, and see to it that something was not."""
+        if self.items and len(self.skipped) == len(self.items):
+            raise ValueError(
+                f"None of the {len(self.items)} images can be used; the first: "
+                f"{next(iter(self.skipped.values()))}"
+            )
+        rows = gathered(self._rows())
+        if is_first():
+            self._write(rows)
+
+
+class _Remaining(Sampler[int]):
+    """The places of a stream that have not been read yet.
+
+    Args:
+        total: Number of places.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.start = 0
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, self.total))
+
+    def __len__(self) -> int:
+        return self.total - self.start
