@@ -63,6 +63,7 @@ TEXT_COLUMNS = (
 INTEGER_COLUMNS = ("seed", "round", "position")
 _NEEDED = {"cell", "source", "stream", "target", "method", "protocol", "image", "error"}
 _NEEDED |= {"dice_disc", "dice_cup", *INTEGER_COLUMNS}
+_ELSEWHERE = re.compile(r"^\.?$|^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)|\x00")
 
 
 class RunFolder:
@@ -94,12 +95,10 @@ class RunFolder:
         """Return the folder of a cell.
 
         Raises:
-            ValueError: If the id, which a plan of somebody else may have, is no name of a folder.
+            ValueError: If the id, which somebody else's plan may have, leads elsewhere.
         """
-        if cell_id in {"", ".", ".."} or re.search(r"[/\\\x00]", cell_id):
-            raise ValueError(
-                f"{self.plan_file} has a cell whose id cannot be a folder: {cell_id!r}."
-            )
+        if _ELSEWHERE.search(cell_id):
+            raise ValueError(f"{self.plan_file} has a cell that is no folder of it: {cell_id!r}.")
         return self.path / "cells" / cell_id
 
     def read_plan(self) -> dict[str, Any] | None:

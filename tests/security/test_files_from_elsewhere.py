@@ -1,6 +1,6 @@
 # Copyright (c) grata_monai authors
 # SPDX-License-Identifier: Apache-2.0
-"""What fuzzing found, and what it cannot find: files of absurd size, depth, or with paths in them."""
+"""What fuzzing found, and what it cannot find: files of absurd size or depth, paths in them."""
 
 from __future__ import annotations
 
