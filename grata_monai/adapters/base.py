@@ -35,6 +35,9 @@ STATE_VERSION = 1
 _logger = logging.getLogger(__name__)
 _LARGEST_SEED = 2**63 - 1
 
+_MISFITS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What taking over a state raises that is damaged or was made to do harm."""
+
 
 class Adapter(Configurable, ABC):
     """Adapts a source network to test images, one after the other, without labels.
@@ -259,9 +262,10 @@ class Adapter(Configurable, ABC):
         """
         own = {"version": STATE_VERSION, "adapter": type(self).__name__}
         for key, value in (own | {"source": self._bound().fingerprint}).items():
-            if state.get(key) != value:
+            given = state.get(key)
+            if type(given) is not type(value) or given != value:
                 raise ValueError(
-                    f"The state does not fit: its {key} is {state.get(key)!r}, here {value!r}. "
+                    f"The state does not fit: its {key} is {given!r}, here {value!r}. "
                     "Load it into the same method bound to the same source network; reset() "
                     "forgets a state that was kept by the life cycle 'never'."
                 )
@@ -270,7 +274,7 @@ class Adapter(Configurable, ABC):
             if not before.keys() <= state.keys():
                 raise KeyError(*sorted(before.keys() - state.keys()))
             self._take_over(state)
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        except _MISFITS as error:
             self._take_over(before)
             raise ValueError(f"The state is damaged, nothing was changed: {error!r}.") from error
 

@@ -42,6 +42,7 @@ UNREADABLE = (
     SyntaxError,  # PIL, for a broken PNG
     ValueError,
     EOFError,
+    MemoryError,  # a broken length, for which PIL asks for memory before it reads
     struct.error,
     zlib.error,
     Image.DecompressionBombError,

@@ -49,6 +49,17 @@ def test_images_larger_than_any_photograph(tmp_path, size):
         probe(tmp_path / "x.png")
 
 
+def test_a_length_that_asks_for_all_memory_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "x.png").write_bytes(png_of_size(4, 4))
+
+    def read(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "convert", read)
+    with pytest.raises(ValueError, match=r"Cannot read the photograph .*x\.png"):
+        read_photograph(tmp_path / "x.png")
+
+
 def test_dicom_larger_than_any_photograph_or_deflated(tmp_path):
     pytest.importorskip("pydicom")
     from tests.fuzz.samples import dicoms
