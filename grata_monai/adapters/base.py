@@ -196,9 +196,9 @@ class Adapter(Configurable, ABC):
     def as_source(self) -> Iterator[None]:
         """Let the bound network be the source's for a block: its parameters, its statistics."""
         binding = self._bound()
-        with torch.inference_mode(False), torch.no_grad(), evaluating(binding.network):
-            with binding.as_source():
-                yield
+        modes = (torch.inference_mode(False), torch.no_grad(), evaluating(binding.network))
+        with modes[0], modes[1], modes[2], binding.as_source():
+            yield
 
     def reset(self) -> None:
         """Go back to the source: weights, optimizer, memories, generator.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from threading import RLock
 from typing import Any
@@ -133,14 +133,13 @@ class AdaptiveInferer(Inferer):
         one_pass = type(self.inferer) is SimpleInferer and plain.device == device
         infer = None if one_pass and not (args or kwargs) else by_inferer
         windows = None if self.windows is None else partial(_moved_to, device, self.windows)
-        with self.adapter.lock, _lock_of(network), self.execution.running(network):
-            with self._bound_to(network):
-                if windows is None and known is None:
-                    fault = self._inspect(plain)
-                    if fault is not None and self._refuses(fault):
-                        raise RefusedImageError(fault.message)
-                    known = "" if fault is None else fault.message
-                logits = self._segment(plain, infer, windows, fault=known or "")
+        with self._in_hand(network):
+            if windows is None and known is None:
+                fault = self._inspect(plain)
+                if fault is not None and self._refuses(fault):
+                    raise RefusedImageError(fault.message)
+                known = "" if fault is None else fault.message
+            logits = self._segment(plain, infer, windows, fault=known or "")
         logits = logits.to(plain.dtype)  # under mixed precision they have half of it
         if isinstance(inputs, MetaTensor):
             return MetaTensor(logits).copy_meta_from(inputs)  # type: ignore[no-any-return]
@@ -157,12 +156,22 @@ class AdaptiveInferer(Inferer):
             network: As for the call.
         """
         plain, _ = _without_metadata(inputs)
-        with self.adapter.lock, _lock_of(network), self.execution.running(network):
-            with self._bound_to(network):
-                fault = None if self.windows is not None else self._inspect(plain)
+        with self._in_hand(network):
+            fault = None if self.windows is not None else self._inspect(plain)
         return ("", False) if fault is None else (fault.message, self._refuses(fault))
 
-    # -- inside, with the locks held and the network bound ------------------------------------
+    # -- inside ------------------------------------------------------------------------------
+
+    @contextmanager
+    def _in_hand(self, network: nn.Module) -> Iterator[None]:
+        """Hold the locks, run the network as asked for, bind it if it is not bound."""
+        with (
+            self.adapter.lock,
+            _lock_of(network),
+            self.execution.running(network),
+            self._bound_to(network),
+        ):
+            yield
 
     def _bound_to(self, network: nn.Module) -> AbstractContextManager[object]:
         if self.adapter.network is None:

@@ -132,7 +132,7 @@ class StreamGuard:
             _wrong_channels(images, network)
             or self._too_small(images)
             or _first(self._constant(image) for image in images)
-            or _first(self._foreign(image, network) for image in images.split(1))
+            or _first(self._foreign(image, network) for image in torch.split(images, 1))
         )
 
     def _too_small(self, images: Tensor) -> Fault | None:
