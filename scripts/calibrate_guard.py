@@ -22,12 +22,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import _pictures as pictures
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
-import _pictures as pictures
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from grata_monai.data import SYNTHETIC_DOMAINS, fundus_datalist, paint_fundus
 from grata_monai.inferers import StreamGuard
@@ -77,20 +77,18 @@ def genuine(arguments: argparse.Namespace) -> dict[str, list[np.ndarray]]:
 
 def groups(arguments: argparse.Namespace) -> Iterator[tuple[str, str, np.ndarray]]:
     """Yield kind, group and picture."""
-    for name, domain in genuine(arguments).items():
-        for picture in domain:
-            yield "genuine", name, picture
-        for picture in evenly(domain, arguments.changed):
-            for change, changed in pictures.plausible(picture):
-                yield "changed", change, changed
-            for change, spoiled in pictures.spoiled(picture):
-                yield "spoiled", change, spoiled
+    domains = genuine(arguments)
+    for name, domain in domains.items():
+        yield from (("genuine", name, picture) for picture in domain)
+    some = [picture for domain in domains.values() for picture in evenly(domain, arguments.changed)]
+    for picture in some:
+        yield from (("changed", *named) for named in pictures.plausible(picture))
+    for picture in some:
+        yield from (("spoiled", *named) for named in pictures.spoiled(picture))
     for name, picture in pictures.foreign(arguments.size):
         yield "foreign", name, picture
-    if arguments.whole is not None:
-        paths = sorted(p for p in arguments.whole.rglob("*") if p.suffix in {".png", ".jpg"})
-        for picture in read([str(p) for p in paths], arguments.size):
-            yield "whole", "whole photographs", picture
+    for picture in read([str(p) for p in arguments.whole], arguments.size):
+        yield "whole", "whole photographs", picture
     if arguments.data is not None:
         for name in sorted(SYNTHETIC_DOMAINS):
             for picture in painted(name, 4, arguments.size):
@@ -143,7 +141,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="the source model")
     parser.add_argument("--data", type=Path, help="folder in the published layout")
     parser.add_argument("--domains", nargs="+", help="default: all")
-    parser.add_argument("--whole", type=Path, help="folder with whole photographs")
+    parser.add_argument("--whole", type=Path, nargs="+", default=[], help="whole photographs")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--limit", type=int, default=1000, help="images per domain, evenly spread")
     parser.add_argument("--changed", type=int, default=6, help="images per domain to change")
