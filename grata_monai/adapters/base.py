@@ -186,10 +186,11 @@ class Adapter(Configurable, ABC):
             try:
                 if self.life_cycle == "per_image":
                     self._restart()
+                else:
+                    self._go_on_from(before)  # without what the last update left for its image
                 logits = self._infer(images.detach().clone(), infer)
             finally:
-                self._take_over(before)
-                self.trace_ = {"updated": 0.0}
+                self._go_on_from(before)
         return logits
 
     @contextmanager
@@ -343,6 +344,10 @@ class Adapter(Configurable, ABC):
             self._generator.set_state(state["generator"])
             self.images_seen_ = int(state["images_seen"])
             self._load_method_state(state["method"])
+
+    def _go_on_from(self, learned: dict[str, Any]) -> None:
+        self._take_over(learned)
+        self.trace_ = {"updated": 0.0}
 
     def _restart(self) -> None:
         binding = self._bound()
