@@ -187,10 +187,10 @@ class Adapter(Configurable, ABC):
                 if self.life_cycle == "per_image":
                     self._restart()
                 else:
-                    self._go_on_from(before)  # without what the last update left for its image
+                    self._take_over(before)  # without what the last update left for its image
                 logits = self._infer(images.detach().clone(), infer)
             finally:
-                self._go_on_from(before)
+                self._take_over(before)
         return logits
 
     @contextmanager
@@ -339,15 +339,12 @@ class Adapter(Configurable, ABC):
 
     def _take_over(self, state: dict[str, Any]) -> None:
         binding = self._bound()
+        self.trace_ = {"updated": 0.0}
         with torch.inference_mode(False), torch.no_grad():
             binding.take_over(state)
             self._generator.set_state(state["generator"])
             self.images_seen_ = int(state["images_seen"])
             self._load_method_state(state["method"])
-
-    def _go_on_from(self, learned: dict[str, Any]) -> None:
-        self._take_over(learned)
-        self.trace_ = {"updated": 0.0}
 
     def _restart(self) -> None:
         binding = self._bound()

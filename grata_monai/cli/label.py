@@ -57,6 +57,12 @@ def label() -> None:
     help="Of convolutions; bf16 takes half the time where the processor has instructions for it.",
 )
 @click.option(
+    "--guard/--no-guard",
+    default=True,
+    show_default=True,
+    help="Segment photographs with a fault (constant, no fundus) without learning from them.",
+)
+@click.option(
     "--max-upload-mb", type=float, default=64.0, show_default=True, help="Larger uploads: refused."
 )
 def init(app: Path, weights: Path, size: int, regions: bool, **options: Any) -> None:

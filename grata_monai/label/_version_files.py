@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from grata_monai._files import sha256_of
+from grata_monai.data.json_files import parse_json
 from grata_monai.networks import convert_weights, match_weights, read_weights, source_network
 
 WEIGHTS, INFO = "model.pt", "version.json"
@@ -102,7 +103,7 @@ def read_version(folder: Path) -> ModelVersion:
 
 def _read_info(file: Path) -> dict[str, Any]:
     try:
-        info = json.loads(file.read_text(encoding="utf-8"))
+        info = parse_json(file.read_text(encoding="utf-8"))
         good = (
             isinstance(info, dict)
             and all(isinstance(info[key], str) for key in _TEXTS)

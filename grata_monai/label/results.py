@@ -33,6 +33,7 @@ def result_params(
     """
     location = segmentation.location
     trace = {name: finite_or_none(value) for name, value in segmentation.trace.items()}
+    notes = ("" if location is None else location.note, segmentation.event)
     adapted = request.life_cycle != "off"
     return {
         "annotations": [{"annotations": contours(segmentation.labels)}],
@@ -43,7 +44,7 @@ def result_params(
         "confidences": segmentation.confidences,
         "disc_center": None if location is None else list(location.center),
         "location_confidence": None if location is None else location.confidence,
-        "note": "" if location is None else location.note,
+        "note": "; ".join(filter(None, notes)),
         "method": request.method if adapted else "source",
         "life_cycle": request.life_cycle,
         "beta": request.beta,

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from grata_monai.adapters import Adapter
 from grata_monai.execution import Execution
 from grata_monai.imaging import Window
-from grata_monai.inferers import AdaptiveInferer
+from grata_monai.inferers import AdaptiveInferer, CollapseAlarm, StreamGuard
 from grata_monai.localization import DiscLocation
 from grata_monai.metrics import vertical_cup_disc_ratio
 from grata_monai.transforms import fundus_preprocessing, label_map
@@ -42,7 +42,8 @@ class Segmentation:
             one; 0 for an empty mask. How sure the network is, no probability of being right.
         location: Where the disc was looked for; None in a region.
         trace: Numbers of the adaptation (``Adapter.trace_``): cosine, learning rate, losses.
-        images_seen: Images that the state has adapted to, this one included.
+        images_seen: Images that the state has adapted to, this one included if it had no fault.
+        event: Why the state did not learn from the photograph, or was given up; or "".
         seconds: What it took, without locating.
     """
 
@@ -53,6 +54,7 @@ class Segmentation:
     location: DiscLocation | None
     trace: dict[str, float] = field(default_factory=dict)
     images_seen: int = 0
+    event: str = ""
     seconds: float = 0.0
 
     @property
@@ -71,6 +73,8 @@ class Segmenter:
         roi_size: Side of the region around the disc in pixels of the photograph.
         device: Where the network is.
         execution: How it is run.
+        guarded: Whether photographs with a fault are segmented without an update, and a collapsed
+            state is given up: ``StreamGuard``, ``CollapseAlarm``.
     """
 
     network: nn.Module
@@ -78,6 +82,7 @@ class Segmenter:
     roi_size: int = 800
     device: torch.device | str = "cpu"
     execution: Execution = field(default_factory=Execution)
+    guarded: bool = True
 
     def __call__(
         self, photograph: Photograph, adapter: Adapter, location: DiscLocation | None = None
@@ -90,11 +95,16 @@ class Segmenter:
             location: Where the disc is; None takes the photograph whole, as a region.
 
         Raises:
-            ValueError: If the disc's center is outside the photograph.
+            ValueError: If the disc's center is outside the photograph, or the guard refuses it.
         """
         start = time.perf_counter()
         item = self.prepare(photograph, location)
-        inferer = AdaptiveInferer(adapter, execution=self.execution)
+        inferer = AdaptiveInferer(
+            adapter,
+            execution=self.execution,
+            guard=StreamGuard() if self.guarded else None,
+            alarm=CollapseAlarm() if self.guarded else None,
+        )
         logits = inferer(item["image"][None].to(self.device), self.network)
         probabilities = torch.sigmoid(logits[0].float()).cpu()
         masks = _paste_back(probabilities, item, self._preprocess)
@@ -116,6 +126,7 @@ class Segmenter:
             location=location,
             trace=dict(adapter.trace_),
             images_seen=adapter.images_seen_,
+            event=inferer.event_,
             seconds=time.perf_counter() - start,
         )
 

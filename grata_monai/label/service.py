@@ -87,7 +87,8 @@ class SegmentationService:
             location = self._locate(image, photograph, request, served) if whole else None
             adapter = self._adapter(request, version)
             found = segmenter(photograph, adapter, location)
-            if found.trace.get("updated") == 0.0:  # not finite: a state that cannot go on
+            if found.trace.get("updated") == 0.0 and not found.event:
+                # a loss that is not finite: a state that cannot go on
                 self.states.forget((version.name, request.key))
             return found, version
 
@@ -134,6 +135,7 @@ class SegmentationService:
                 roi_size=self.settings.roi_size,
                 device=device,
                 execution=Execution(precision=self.settings.precision),
+                guarded=self.settings.guard,
             )
             self._served = (version, segmenter)
             self.states.clear()

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 
-from grata_monai._checks import check_choice, check_number
+from grata_monai._checks import check_choice, check_flag, check_number
 from grata_monai._files import atomic_path
 from grata_monai.bundle.setup import check_image_size
 from grata_monai.data.json_files import parse_json
@@ -48,6 +48,8 @@ class LabelSettings:
             that have instructions for it; "tf32" is one of GPUs.
         session_minutes: An adapted state (life cycle "online") that was not used for so long is
             forgotten.
+        guard: Whether photographs with a fault (constant, not finite, no fundus) are segmented
+            without an update of the adapted state, and one that collapses is given up.
         max_sessions: Adapted states kept at once; the one unused for longest goes first.
         max_upload_mb: Larger uploads are refused.
         hosts: Names under which the server is called; others are refused where there is no sign-in,
@@ -70,6 +72,7 @@ class LabelSettings:
     locator: str = "network"
     device: str | None = None
     precision: Precision = "fp32"
+    guard: bool = True
     session_minutes: float = 60.0
     max_sessions: int = 16
     max_upload_mb: float = 64.0
@@ -84,6 +87,7 @@ class LabelSettings:
         check_choice(owner, "framing", self.framing, FRAMINGS)
         check_choice(owner, "locator", self.locator, LOCATORS)
         check_choice(owner, "precision", self.precision, PRECISIONS)
+        check_flag(owner, "guard", self.guard)
         check_number(owner, "session_minutes", self.session_minutes, minimum=0.0)
         check_number(owner, "max_sessions", self.max_sessions, minimum=1, integer=True)
         check_number(owner, "max_upload_mb", self.max_upload_mb, minimum=0.001)
@@ -181,8 +185,8 @@ def _from_text(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except json.JSONDecodeError:
+        return parse_json(value)
+    except ValueError:
         return value
 
 

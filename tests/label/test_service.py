@@ -248,7 +248,40 @@ def test_a_client_can_start_again(service, paths):
     assert again.images_seen == 1
 
 
-def test_a_state_that_is_not_finite_is_forgotten(service, paths):
+def test_a_photograph_with_a_fault_teaches_an_online_state_nothing(service, paths, tmp_path):
+    blank = tmp_path / "blank.png"
+    Image.new("RGB", (WIDTH, HEIGHT), (9, 9, 9)).save(blank)
+    request = service.settings.request({"life_cycle": "online", "client_id": "me"})
+    ask(service, paths[0], life_cycle="online", client_id="me")
+    found, version = service.segment(blank, request, whole=False)
+    assert found.trace["updated"] == 0.0
+    assert found.images_seen == 1
+    assert "one value only" in result_params(found, version, request)["note"]
+    with_it = ask(service, paths[1], life_cycle="online", client_id="me")
+    for path in paths[:2]:
+        without_it = ask(service, path, life_cycle="online", client_id="you")
+    assert with_it.trace == without_it.trace
+    np.testing.assert_array_equal(with_it.labels, without_it.labels)
+
+
+def test_without_the_guard_it_is_learned_from(app, tmp_path):
+    blank = tmp_path / "blank.png"
+    Image.new("RGB", (WIDTH, HEIGHT), (9, 9, 9)).save(blank)
+    unguarded = SegmentationService(app, LabelSettings.read(app, {"guard": "false"}))
+    found = ask(unguarded, blank, whole=False)
+    assert (found.trace["updated"], found.event) == (1.0, "")
+
+
+def test_a_state_that_collapses_goes_back_to_the_source(service, paths):
+    params = {"life_cycle": "online", "client_id": "me", "beta": 1e30}
+    found = ask(service, paths[0], **params)
+    assert found.event.startswith("back to the source")
+    source = ask(service, paths[0], method="ptbn")  # with the statistics that GraTa uses
+    np.testing.assert_array_equal(found.labels, source.labels)
+
+
+def test_without_the_guard_a_state_that_is_not_finite_is_forgotten(app, paths):
+    service = SegmentationService(app, LabelSettings.read(app, {"guard": False}))
     params = {"life_cycle": "online", "client_id": "me", "beta": 1e30}
     for _ in range(3):
         found = ask(service, paths[0], **params)

@@ -34,6 +34,7 @@ from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import remove_file
 
+from grata_monai.data.json_files import parse_json
 from grata_monai.label.server.datastore import FINAL
 from grata_monai.label.server.errors import client_errors
 from grata_monai.label.server.roles import Admin, Annotator, Viewer
@@ -227,7 +228,7 @@ def _tidy(background_tasks: BackgroundTasks) -> Iterator[None]:
 
 
 def _parsed(params: str) -> dict[str, Any]:
-    given = json.loads(params or "{}")
+    given = parse_json(params or "{}")
     if not isinstance(given, dict):
         raise HTTPException(400, "The parameters must be a JSON object.")
     return given
