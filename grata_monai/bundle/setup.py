@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from grata_monai._checks import check_choice, check_number
+from grata_monai._checks import check_choice, check_flag, check_number
 from grata_monai._files import atomic_path
 from grata_monai.adapters import Adapter, build_adapter
 from grata_monai.bundle.data import checked_path
@@ -86,6 +86,7 @@ def check_settings(
     num_workers: int = 0,
     roi_size: int = 800,
     prefetch: int = 0,
+    **switches: bool,
 ) -> None:
     """Check what the network and the data of a config depend on.
 
@@ -95,7 +96,11 @@ def check_settings(
         num_workers: Loading processes, >= 0.
         roi_size: Side of the region around the disc in pixels of the photograph, >= 1.
         prefetch: Images to hold ready while one is adapted, >= 0.
+        switches: Keys that are True or False; MONAI takes a word like ``false`` for a text, which
+            would count as true.
     """
+    for name, value in switches.items():
+        check_flag("the bundle", name, value)
     check_number("the bundle", "roi_size", roi_size, minimum=1, integer=True)
     check_number("the bundle", "num_workers", num_workers, minimum=0, integer=True)
     check_number("the bundle", "prefetch", prefetch, minimum=0, integer=True)

@@ -36,6 +36,8 @@ from tests.bundle.conftest import DOMAIN
         ({"heads": ["rotate"]}, r"^Error: The 'heads' .*did you mean 'rotation'"),
         ({"heads": ["rotation", "rotation"]}, r"^Error: The 'heads' must name each head once"),
         ({"num_workers": -1}, r"^Error: The 'num_workers' parameter of the bundle"),
+        ({"save": "false"}, r"^Error: The 'save' parameter of the bundle must be True or False"),
+        ({"guard": "no"}, r"^Error: The 'guard' parameter of the bundle must be True or False"),
         ({"heads": "rotation"}, r"^Error: The 'heads' must be a list"),
         ({"heads": ["rotation"]}, r"^Error: .*no weights for the heads rotation"),
     ],
