@@ -108,9 +108,13 @@ class BatchedEpisodes(WrappingAdapter):
     def _start(self) -> None:
         super()._start()
         self._episodes = []
-        self.traces_ = []
 
     # -- update -----------------------------------------------------------------------------
+
+    def _update(self, images: Tensor) -> dict[str, float]:
+        raise TypeError(
+            "BatchedEpisodes has to be the outermost adapter; put the other one inside."
+        )
 
     def _update_if_finite(self, images: Tensor) -> None:
         if is_stepwise(self._method):

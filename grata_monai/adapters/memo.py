@@ -89,6 +89,9 @@ class MEMO(GradientAdapter):
         self._fitting: dict[torch.Size, int] = {}
         self.prior_strength = prior_strength
 
+    def _check(self, network: nn.Module) -> None:
+        self._fitting = {}  # another network's graphs have another size
+
     def _policy(self) -> StatisticsPolicy:
         return MixedStatistics(source_share=self.prior_strength / (self.prior_strength + 1.0))
 

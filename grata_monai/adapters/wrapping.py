@@ -94,5 +94,6 @@ class WrappingAdapter(Adapter):
     def _load_method_state(self, state: dict[str, Any]) -> None:
         if state["adapter"] != type(self._method).__name__:
             raise ValueError(f"it is of {state['adapter']}, not {type(self._method).__name__}")
+        self._method.trace_ = {"updated": 0.0}
         with self._lent() as method:
             method._load_method_state(state["method"])

@@ -6,7 +6,13 @@ from __future__ import annotations
 
 from grata_monai.execution.free_memory import free_memory
 from grata_monai.execution.host_memory import keep_freed_memory, kept_memory
-from grata_monai.execution.settings import PRECISIONS, Execution, Precision, fast_precision
+from grata_monai.execution.settings import (
+    PRECISIONS,
+    Execution,
+    Precision,
+    fast_precision,
+    uncompiled,
+)
 
 __all__ = [
     "PRECISIONS",
@@ -16,4 +22,5 @@ __all__ = [
     "free_memory",
     "keep_freed_memory",
     "kept_memory",
+    "uncompiled",
 ]

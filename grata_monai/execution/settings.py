@@ -85,7 +85,10 @@ class Execution:
             if device.type == "cuda":
                 stack.enter_context(_tensor_float(self.precision != "fp32"))
             if self.precision == "bf16":
-                stack.enter_context(torch.autocast(device.type, torch.bfloat16))
+                # Its cache would keep parameters as they were before an update in the block.
+                stack.enter_context(
+                    torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+                )
             if self.checkpoint:
                 stack.enter_context(checkpointed(network))
             if self.compile:
@@ -116,15 +119,38 @@ _COMPILED = "_grata_monai_compiled"
 
 
 @contextmanager
-def _tensor_float(allowed: bool) -> Iterator[None]:
-    """Allow or forbid TF32 for a block."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = allowed
+def uncompiled(network: nn.Module) -> Iterator[None]:
+    """Let calls of the network be those of its code for a block, e.g. to watch its layers.
+
+    Args:
+        network: One that may be running compiled.
+    """
+    before = network._compiled_call_impl
+    network._compiled_call_impl = None
     try:
         yield
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
+        network._compiled_call_impl = before
+
+
+@contextmanager
+def _tensor_float(allowed: bool) -> Iterator[None]:
+    """Allow or forbid TF32 for a block."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    value: str | bool
+    if hasattr(cudnn, "conv"):  # since torch 2.9, whose older switches fail beside these
+        switches, name = (matmul, cudnn.conv), "fp32_precision"
+        value = "tf32" if allowed else "ieee"
+    else:
+        switches, name, value = (matmul, cudnn), "allow_tf32", allowed
+    before = [getattr(switch, name) for switch in switches]
+    try:
+        for switch in switches:
+            setattr(switch, name, value)
+        yield
+    finally:
+        for switch, former in zip(switches, before, strict=True):
+            setattr(switch, name, former)
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def batch_normalize_groups(
     Raises:
         ValueError: If ``size`` does not divide the batch.
     """
-    count, rest = divmod(len(activations), size)
+    count, rest = divmod(len(activations), size) if size > 0 else (0, 1)
     if rest:
         raise ValueError(f"Groups of {size} do not divide a batch of {len(activations)} samples.")
     weights, biases = _rows(weight, count), _rows(bias, count)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from threading import RLock
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from grata_monai.adapters import Adapter
 from grata_monai.adapters.base import Infer, Windows
-from grata_monai.execution import Execution
+from grata_monai.execution import Execution, uncompiled
 from grata_monai.inferers.collapse_alarm import CollapseAlarm
 from grata_monai.inferers.stream_guard import Fault, StreamGuard
 
@@ -132,14 +132,16 @@ class AdaptiveInferer(Inferer):
         # One forward pass is what adapters do by themselves; batched ones share it then.
         one_pass = type(self.inferer) is SimpleInferer and plain.device == device
         infer = None if one_pass and not (args or kwargs) else by_inferer
-        windows = None if self.windows is None else partial(_moved_to, device, self.windows)
+        windows: Windows | None = None
+        if self.windows is not None:
+            windows = partial(_moved_to, device, self.windows)
         with self._in_hand(network):
-            if windows is None and known is None:
-                fault = self._inspect(plain)
-                if fault is not None and self._refuses(fault):
-                    raise RefusedImageError(fault.message)
-                known = "" if fault is None else fault.message
-            logits = self._segment(plain, infer, windows, fault=known or "")
+            if known is None:
+                known = self._known_fault(self._inspect(plain.to(device), whole=windows is None))
+            if not known and windows is not None and self.guard is not None:
+                windows, fault = self._sound(windows(plain))
+                known = self._known_fault(fault)
+            logits = self._segment(plain, infer, windows, fault=known)
         logits = logits.to(plain.dtype)  # under mixed precision they have half of it
         if isinstance(inputs, MetaTensor):
             return MetaTensor(logits).copy_meta_from(inputs)  # type: ignore[no-any-return]
@@ -157,7 +159,7 @@ class AdaptiveInferer(Inferer):
         """
         plain, _ = _without_metadata(inputs)
         with self._in_hand(network):
-            fault = None if self.windows is not None else self._inspect(plain)
+            fault = self._inspect(plain, whole=self.windows is None)
         return ("", False) if fault is None else (fault.message, self._refuses(fault))
 
     # -- inside ------------------------------------------------------------------------------
@@ -183,12 +185,25 @@ class AdaptiveInferer(Inferer):
             "network its own adapter."
         )
 
-    def _inspect(self, images: Tensor) -> Fault | None:
+    def _inspect(self, images: Tensor, *, whole: bool = True) -> Fault | None:
+        """Return what the guard has against images, or parts of which only windows are seen."""
         network = self.adapter.network
         if self.guard is None or network is None:
             return None
-        with self.adapter.as_source():
+        if not whole:
+            return self.guard.inspect_values(images, network)
+        with self.adapter.as_source(), uncompiled(network):
             return self.guard.inspect(images, network)
+
+    def _known_fault(self, fault: Fault | None) -> str:
+        """Return a fault in words.
+
+        Raises:
+            RefusedImageError: If images with it are refused.
+        """
+        if fault is not None and self._refuses(fault):
+            raise RefusedImageError(fault.message)
+        return "" if fault is None else fault.message
 
     def _refuses(self, fault: Fault) -> bool:
         return not fault.predictable or (self.guard is not None and self.guard.on_fault == "skip")
@@ -198,21 +213,24 @@ class AdaptiveInferer(Inferer):
     ) -> Tensor:
         """Adapt to images without a fault, and predict."""
         if fault:
-            logits = self.adapter.predict_only(images, infer)
+            try:
+                logits = self.adapter.predict_only(images, infer)
+            except ValueError as error:  # the network takes no images of this size
+                raise RefusedImageError(
+                    f"{fault} It cannot be predicted either: {error}"
+                ) from error
             self.event_ = f"no update: {fault}"
             return logits
         self.event_ = ""
-        if windows is not None and self.guard is not None:
-            windows = partial(self._sound, windows)
         logits = self.adapter.adapt(images, infer, windows=windows)
         reason = "" if self.alarm is None else self.alarm.reason(logits)
         return self._after_alarm(images, infer, logits, reason) if reason else logits
 
-    def _sound(self, windows: Windows, images: Tensor) -> Iterator[Tensor]:
-        """Yield the windows that the guard has nothing against."""
-        for window in windows(images):
-            if self._inspect(window) is None:
-                yield window
+    def _sound(self, windows: Iterable[Tensor]) -> tuple[Windows, Fault | None]:
+        """Return the windows that the guard lets pass; if none, what it has against the first."""
+        found = [(window, self._inspect(window)) for window in windows]
+        sound = [window for window, fault in found if fault is None]
+        return (lambda _: iter(sound)), (found[0][1] if found and not sound else None)
 
     def _after_alarm(
         self, images: Tensor, infer: Infer | None, logits: Tensor, reason: str
@@ -220,9 +238,14 @@ class AdaptiveInferer(Inferer):
         """Go back to the source, unless the source sees the images no better."""
         adapter = self.adapter
         learned, trace = adapter.state_dict(), adapter.trace_
-        adapter.reset()
-        by_source = adapter.predict_only(images, infer)
-        collapsed = self.alarm is not None and bool(self.alarm.reason(by_source))
+        try:
+            adapter.reset()
+            by_source = adapter.predict_only(images, infer)
+            collapsed = self.alarm is not None and bool(self.alarm.reason(by_source))
+        except BaseException:
+            adapter.load_state_dict(learned)
+            adapter.trace_ = trace
+            raise
         if collapsed:
             adapter.load_state_dict(learned)
         else:
@@ -237,6 +260,8 @@ def _without_metadata(inputs: Tensor) -> tuple[Tensor, str | None]:
     if not isinstance(inputs, MetaTensor):
         return inputs, None
     known = inputs.meta.get(FAULT_KEY)
+    if isinstance(known, (list, tuple)):  # of a batch that a loader has put together
+        known = "; ".join(filter(None, map(str, known)))
     return inputs.as_tensor(), known if known is None else str(known)
 
 

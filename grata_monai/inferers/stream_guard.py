@@ -118,7 +118,22 @@ class StreamGuard:
             network: The source network, or one that behaves as the source during the call. Bound
                 networks do within ``adapter.as_source()``.
         """
-        if images.ndim < 3 or not images.is_floating_point():
+        fault = self.inspect_values(images, network)
+        if fault is not None or images.ndim < 3 or not images.is_floating_point():
+            return fault
+        return _first(self._foreign(image, network) for image in torch.split(images, 1))
+
+    @torch.no_grad()
+    def inspect_values(self, images: Tensor, network: nn.Module) -> Fault | None:
+        """Return the first of the faults 1 to 4, or None: all that needs no pass of sound images.
+
+        For images too large for the network, of which it sees windows.
+
+        Args:
+            images: As for ``inspect``.
+            network: As for ``inspect``.
+        """
+        if images.ndim < 3 or not len(images) or not images.is_floating_point():
             return None  # an error of the caller's, which the method explains
         if not bool(torch.isfinite(images).all()):
             count = int((~torch.isfinite(images)).sum())
@@ -132,7 +147,6 @@ class StreamGuard:
             _wrong_channels(images, network)
             or self._too_small(images)
             or _first(self._constant(image) for image in images)
-            or _first(self._foreign(image, network) for image in torch.split(images, 1))
         )
 
     def _too_small(self, images: Tensor) -> Fault | None:
@@ -157,7 +171,7 @@ class StreamGuard:
             )
         pixels = image.flatten(1)
         plain = (pixels - pixels.median(dim=1, keepdim=True).values).abs() < self.smallest_contrast
-        share = float(plain.all(dim=0).float().mean())
+        share = float(plain.all(dim=0).double().mean())  # single: 8 of 10 would be above 0.8
         if share <= self.largest_plain_share:
             return None
         return Fault(
@@ -170,12 +184,18 @@ class StreamGuard:
     def _foreign(self, image: Tensor, network: nn.Module) -> Fault | None:
         if self.foreign_share is None:
             return None
-        noise = noise_spread_distance(network, image)
-        if noise is None or not _NOISE_RANGE[0] <= noise <= _NOISE_RANGE[1]:
+        distance = None
+        try:
+            noise = noise_spread_distance(network, image)
+            if noise is not None and _NOISE_RANGE[0] <= noise <= _NOISE_RANGE[1]:
+                distance = spread_distance(network, image)
+        except (ValueError, RuntimeError) as error:  # e.g. it only takes windows of this size
+            _logger.debug("The network does not take the image as a whole: %s", error)
+            return None
+        if noise is None or distance is None:
             _logger.debug("Noise is at %s from the source, which cannot tell images.", noise)
             return None
-        distance = spread_distance(network, image)
-        if distance is None or distance <= self.foreign_share * noise:
+        if distance <= self.foreign_share * noise:
             return None
         return Fault(
             "foreign",

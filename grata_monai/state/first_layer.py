@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from grata_monai.state.bn_policies import source_statistics
+from grata_monai.state.optimization import require_finite
 
 _CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _SMALLEST_VARIANCE = 1e-10
@@ -83,7 +84,9 @@ class FirstLayer:
             spread: τ > 0, deviation of one image relative to that of a training batch, which
                 also varies from image to image and by augmentation.
         """
-        responses, ones, covariance = (t.double().cpu().numpy() for t in self._responses(image))
+        found = self._responses(image)
+        require_finite("response of the first layer", found)
+        responses, ones, covariance = (t.double().cpu().numpy() for t in found)
         source = source_statistics(self.norm)
         mean = source.mean.double().cpu().numpy()
         if self.convolution is not None and self.bias is not None:
@@ -104,9 +107,9 @@ class FirstLayer:
                 ]
             )
 
-        found = least_squares(residuals, np.zeros(2 * channels)).x
-        scale = image.new_tensor(np.exp(found[:channels]))
-        return ColorChange(scale, image.new_tensor(found[channels:]))
+        best = least_squares(residuals, np.zeros(2 * channels)).x
+        scale = image.new_tensor(np.exp(best[:channels]))
+        return ColorChange(scale, image.new_tensor(best[channels:]))
 
     @torch.no_grad()
     def _responses(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
