@@ -150,6 +150,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     network, guard = source_network(arguments.weights).eval(), StreamGuard()
+    others = StreamGuard(foreign_share=None)  # the last check is made from the distance, once
     noise = noise_spread_distance(network, torch.zeros(1, 3, arguments.size, arguments.size))
     if noise is None:
         parser.error("the source has no batch normalization with running statistics to compare")
@@ -157,8 +158,10 @@ def main() -> None:
     rows = []
     for kind, group, picture in groups(arguments):
         images = to_images(picture)
-        fault, distance = guard.inspect(images, network), spread_distance(network, images)
-        rows.append((kind, group, fault.kind if fault else "", (distance or 0.0) / noise))
+        share = (spread_distance(network, images) or 0.0) / noise
+        fault = others.inspect(images, network)
+        found = fault.kind if fault else "foreign" * (share > guard.foreign_share)
+        rows.append((kind, group, found, share))
     print_groups(rows)
     print_shares(rows, arguments.shares)
     print(f"\nInspection: {seconds(network, images, guard)}")

@@ -31,6 +31,8 @@ UNTIMED = {"seconds", "memory_mb"}
 DOMAINS = ("Synthetic_A", "Synthetic_B")
 METHODS = ("No Adapt", "PTBN", "TENT", "GraTa")
 FROZEN_SECONDS = 45.0  # Ray gives a silent node up after about 30
+HEALTH = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 500}
+"""A dead node is noticed in seconds instead of half a minute."""
 
 
 def make_small_plan(folder: Path, *, images: int, size: int, seeds: tuple[int, ...]):
@@ -67,7 +69,8 @@ class TwoNodes:
         from ray.cluster_utils import Cluster
 
         memory = {"object_store_memory": 100 * 2**20}
-        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **memory})
+        head = {"num_cpus": 1, "_system_config": HEALTH, **memory}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
         self.other = self.cluster.add_node(num_cpus=1, **memory)
         return self
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from filelock import FileLock, Timeout
 
-from grata_monai._files import atomic_path
+from grata_monai.benchmark.cell_state import forget_state, resume_cell, save_cell
 from grata_monai.benchmark.grid import Cell
 from grata_monai.benchmark.images import ImageWorker
 from grata_monai.benchmark.methods import build_method
@@ -26,7 +26,6 @@ from grata_monai.benchmark.run_folder import (
     read_json,
     read_text_rows,
     write_json,
-    write_rows,
 )
 from grata_monai.benchmark.sources import load_source
 from grata_monai.benchmark.streams import StreamImage
@@ -141,7 +140,7 @@ def _run_alone(task: CellTask, on_image: Callable[[], None]) -> CellOutcome:
             _write_status(task, "complete", images=len(rows))
     except Exception as error:
         return fail_cell(task, one_line(error))
-    (task.folder / "state.pt").unlink(missing_ok=True)
+    forget_state(task.folder)
     failed = sum(bool(row["error"]) for row in rows)
     return CellOutcome(task.cell.id, "complete", len(rows), failed)
 
@@ -210,48 +209,18 @@ class _Runner:
             diagnostics=task.diagnostics,
         )
         with self.adapter.bound(network):
-            self._go_on_from_saved_state()
+            self.rows = resume_cell(task.folder, self.adapter, task.device)
             saved_at = time.monotonic()
             for position in range(len(self.rows), len(task.stream)):
                 number, image = task.stream[position]
                 self.rows.append(worker.run(image, number=number, position=position))
                 since = time.monotonic() - saved_at
                 if (position + 1) % task.save_every == 0 or since > SAVE_AFTER_SECONDS:
-                    self._save()
+                    save_cell(task.folder, self.rows, self.adapter)
                     saved_at = time.monotonic()
                 self.on_image()
-            self._save()
+            save_cell(task.folder, self.rows, self.adapter)
         return self.rows
-
-    def _save(self) -> None:
-        """Write rows, then the state: rows beyond the state are dropped when going on."""
-        write_rows(self.task.folder / "rows.csv", self.rows)
-        with atomic_path(self.task.folder / "state.pt") as temporary:
-            state = {"images": len(self.rows), "adapter": self.adapter.state_dict()}
-            torch.save(state, temporary)
-
-    def _go_on_from_saved_state(self) -> None:
-        for half in self.task.folder.glob(".*"):  # what a kill left of a file being written
-            half.unlink()
-        path = self.task.folder / "state.pt"
-        if not path.exists():
-            return
-        # weights_only: the file holds tensors and plain containers, and runs no code
-        state = torch.load(path, map_location=self._put_back, weights_only=True)
-        self.adapter.load_state_dict(state["adapter"])
-        self.rows = read_text_rows(self.task.folder / "rows.csv")[: state["images"]]
-        if len(self.rows) != state["images"]:
-            raise ValueError(
-                f"{path} goes with {state['images']} rows, but there are {len(self.rows)} beside "
-                "it; remove the cell's folder to start it anew."
-            )
-
-    def _put_back(self, storage: Any, location: str) -> Any:
-        """Leave on the CPU what was there (counters, generators); the rest goes to the device."""
-        if location == "cpu":
-            return storage
-        restore = torch.serialization.default_restore_location
-        return restore(storage, self.task.device)  # type: ignore[no-untyped-call]
 
 
 def _write_status(task: CellTask, status: Status, **more: Any) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 _ADDRESS = re.compile(r"auto|(ray://)?[A-Za-z0-9._-]+:\d{1,5}|(ray://)?\[[0-9A-Fa-f:.]+\]:\d{1,5}")
+_REACH_SECONDS = 3.0
 _ANSWER_SECONDS = 30.0
 
 
@@ -94,8 +96,15 @@ def _check_address(address: str) -> None:
             f"The 'address' of a Ray cluster must be auto, HOST:PORT or ray://HOST:PORT. "
             f"Got {address!r}."
         )
-    if address == "auto" or address.startswith("ray://"):
-        return  # Ray says itself, in seconds, that there is no cluster
+    if address == "auto":
+        return  # Ray says itself, at once, that there is no cluster
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_SECONDS).close()
+    except (OSError, OverflowError) as error:  # a port above 65535 overflows
+        raise ValueError(_no_cluster(address, str(error))) from error
+    if address.startswith("ray://"):
+        return  # Ray's client gives up by itself
     # Ray would try for minutes and then end this process, so another one asks first
     command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
     try:

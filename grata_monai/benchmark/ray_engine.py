@@ -9,6 +9,7 @@ folder, which all nodes share. Nothing else is sent but the cells' lists of file
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,10 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from grata_monai._checks import check_number
-from grata_monai.benchmark.cells import CellOutcome, CellTask, fail_cell, images_done
+from grata_monai.benchmark.cells import (
+    CellOutcome,
+    CellTask,
+    fail_cell,
+    images_done,
+    is_complete,
+)
 from grata_monai.benchmark.engines import Engine, longest_first
 from grata_monai.benchmark.ray_connection import check_fits, connected
-from grata_monai.benchmark.ray_worker import NodeError, Shared, Told, work
+from grata_monai.benchmark.ray_worker import SEEN_SECONDS, NodeError, Shared, Told, work
 
 RETRIES = 5
 """How often a cell may lose its worker; each time it goes on where its state was saved."""
@@ -75,6 +82,7 @@ def _run_cells(
             for reference in ended:
                 task = running.pop(reference)
                 outcome = _outcome(ray, reference, task)
+                _await_files(task, outcome)
                 progress.reach(outcome.cell, outcome.images)
                 yield outcome
     finally:
@@ -127,6 +135,24 @@ def _outcome(ray: Any, reference: Any, task: CellTask) -> CellOutcome:
     return outcome
 
 
+def _await_files(task: CellTask, outcome: CellOutcome) -> None:
+    """Wait until what a complete cell has written is seen here; rows are merged from that.
+
+    Raises:
+        ValueError: If it does not come to be seen.
+    """
+    end = time.monotonic() + SEEN_SECONDS
+    while outcome.status == "complete" and not (
+        is_complete(task.folder) and images_done(task.folder) == outcome.images
+    ):
+        if time.monotonic() > end:
+            raise ValueError(
+                f"A node has completed {task.folder}, but that is not to be seen here: the run's "
+                "folder must be the same folder everywhere."
+            )
+        time.sleep(0.5)
+
+
 class _Progress:
     """Calls ``on_image`` once per image, whatever is run twice or not heard of.
 
@@ -144,6 +170,7 @@ class _Progress:
         self.told = told
         self.on_image = on_image
         self.images = {task.cell.id: images_done(task.folder) for task in tasks}
+        self.totals = {task.cell.id: len(task.stream) for task in tasks}
         self.begins = dict.fromkeys(self.images, 0)
 
     def look(self) -> None:
@@ -163,7 +190,8 @@ class _Progress:
             self.reach(cell, count)
 
     def reach(self, cell: str, images: int) -> None:
-        """Count a cell's images up to a number."""
+        """Count a cell's images up to a number, which rows that are made again may exceed."""
+        images = min(images, self.totals[cell])
         for _ in range(images - self.images[cell]):
             self.on_image()
         self.images[cell] = max(self.images[cell], images)

@@ -73,6 +73,8 @@ class Shared:
             raise NodeError(f"has no image of {task.cell.stream}, such as {images[0]}")
         if not Path(task.weights).exists():
             raise NodeError(f"has no weights {task.weights}")
+        if sha256_of(task.weights) != task.fingerprint["source"]:
+            raise NodeError(f"has another file {task.weights} than the one of the plan")
         try:
             usable_device(task.device)
         except ValueError as error:

@@ -14,11 +14,11 @@ from grata_monai._checks import check_flag
 from grata_monai._files import remove_partial_files
 from grata_monai.bundle.data import checked_path
 from grata_monai.bundle.guard import exits_on_user_error
-from grata_monai.handlers.gathering import is_distributed, is_first
+from grata_monai.handlers.gathering import gathered, is_distributed, is_first
 
 _STATE = ".state.pt"
 _RESULTS = ("trace.csv", "timing.csv", "skipped.csv", "metrics.csv", "val_*_raw.csv", f"*{_STATE}")
-_held: dict[Path, FileLock] = {}
+_held: dict[Path, FileLock] = {}  # a run that failed in this process does not bar the next one
 
 
 @exits_on_user_error
@@ -27,9 +27,12 @@ def claim_output(
 ) -> None:
     """Take a folder for the results of this run.
 
+    Of a distributed run the first process does it, and all of them learn if it fails.
+
     Args:
         output_dir: The folder; made if needed.
-        resume: Whether to go on with what an earlier run has left there.
+        resume: Whether to go on with what an earlier run has left there; from the start if it was
+            stopped before it saved a state.
         overwrite: Whether to start anew where there are results; tables of the earlier run are
             removed, pictures are replaced one by one.
 
@@ -42,12 +45,17 @@ def claim_output(
     check_flag("the bundle", "overwrite", overwrite)
     if resume and overwrite:
         raise ValueError("'resume' goes on with results, 'overwrite' gives them up; choose one.")
+    failures: list[Exception] = []
     if is_first():
-        folder.mkdir(parents=True, exist_ok=True)
-        _lock(folder)
-        _make_room(folder, resume=resume, overwrite=overwrite)
-    if is_distributed():
-        distributed.barrier()  # nobody writes before the folder is claimed
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _lock(folder)
+            _make_room(folder, resume=resume, overwrite=overwrite)
+        except (OSError, ValueError) as error:
+            failures.append(error)
+    # The others wait here, so that nobody writes before the folder is claimed.
+    for failure in gathered(failures):
+        raise failure
 
 
 def state_path(output_dir: str | os.PathLike[str]) -> Path:

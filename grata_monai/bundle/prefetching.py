@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +72,7 @@ class Failure:
     error: BaseException
 
 
-def read_ahead(outcomes: Iterator[Any], count: int) -> Iterator[Any]:
+def read_ahead(outcomes: Iterator[Any], count: int) -> Generator[Any, None, None]:
     """Yield what an iterator gives, as a thread gets it.
 
     Args:

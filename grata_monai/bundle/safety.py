@@ -62,4 +62,5 @@ def run_identity(settings: Mapping[str, Any], items: Sequence[FundusItem]) -> di
     plain = json.loads(json.dumps(dict(settings), default=str))
     for key in ("weights", "dataset_dir"):
         plain.pop(key, None)
-    return {**plain, "images": hashlib.sha256(paths.encode("utf-8", "surrogateescape")).hexdigest()}
+    digest = hashlib.sha256(paths.encode("utf-8", "surrogateescape")).hexdigest()
+    return {**plain, "images": f"{len(items)} with the SHA-256 {digest} of their paths"}

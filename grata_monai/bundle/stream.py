@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -85,16 +86,18 @@ class ImageStream(PrefetchDataLoader):
         self._resumed = False
         start, total = self._place, len(self.items)
         self._remaining.start = start
-        outcomes = read_ahead(self._outcomes(), self.prefetch)
         quiet = self.title is None or not is_first()
-        with tqdm(
-            total=total,
-            initial=start,
-            desc=self.title,
-            unit="image",
-            disable=quiet,
-            file=sys.stderr,
-        ) as bar:
+        with (
+            closing(read_ahead(self._outcomes(), self.prefetch)) as outcomes,
+            tqdm(
+                total=total,
+                initial=start,
+                desc=self.title,
+                unit="image",
+                disable=quiet,
+                file=sys.stderr,
+            ) as bar,
+        ):
             for place, outcome in enumerate(outcomes, start):
                 reason = self._objection(outcome)
                 self._place = place + 1
@@ -131,27 +134,29 @@ class ImageStream(PrefetchDataLoader):
     def _skip(self, place: int, reason: str) -> None:
         self.skipped[place] = reason
         _logger.warning("%s is left out: %s", self.items[place]["image"], reason)
-        self._write(self._rows() if is_first() else [])
+        if is_first():
+            self._write(self._rows())
 
     def _rows(self) -> list[tuple[str, str]]:
         return [(self.items[place]["image"], reason) for place, reason in self.skipped.items()]
 
     def _write(self, rows: Sequence[tuple[str, str]]) -> None:
-        if self.report_path is not None and rows:
-            with atomic_path(self.report_path) as temporary:
-                table = pd.DataFrame(rows, columns=["skipped_image", "reason"])
-                table.to_csv(temporary, index=False)
+        if self.report_path is None:
+            return
+        if not rows:  # what an interrupted run could not use may have been mended
+            self.report_path.unlink(missing_ok=True)
+            return
+        with atomic_path(self.report_path) as temporary:
+            table = pd.DataFrame(rows, columns=["skipped_image", "reason"])
+            table.to_csv(temporary, index=False)
 
     def _close(self) -> None:
         """Write what all processes left out, and see to it that something was not."""
-        if self.items and len(self.skipped) == len(self.items):
-            raise ValueError(
-                f"None of the {len(self.items)} images can be used; the first: "
-                f"{next(iter(self.skipped.values()))}"
-            )
-        rows = gathered(self._rows())
+        rows, total = gathered(self._rows()), sum(gathered([len(self.items)]))
         if is_first():
             self._write(rows)
+        if rows and len(rows) == total:
+            raise ValueError(f"None of the {total} images can be used; the first: {rows[0][1]}")
 
 
 class _Remaining(Sampler[int]):

@@ -18,11 +18,19 @@ def gathered(items: list[_Item]) -> list[_Item]:
 
     Args:
         items: What this process has; anything that can be pickled.
+
+    Raises:
+        ConnectionError: If another process has ended instead.
     """
     if not is_distributed():
         return items
     parts: list[list[_Item]] = [[] for _ in range(distributed.get_world_size())]
-    distributed.all_gather_object(parts, items)
+    try:
+        distributed.all_gather_object(parts, items)
+    except RuntimeError as error:  # how gloo and nccl say that nobody answers
+        raise ConnectionError(
+            "Another process of this run has failed; its own message says why."
+        ) from error
     return [item for part in parts for item in part]
 
 

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,7 +33,8 @@ class StreamStateSaver:
 
     A run that is killed at any moment goes on from the file: with the same images, settings,
     device and library versions its results on a CPU are bit for bit those of a run without
-    interruption. Images since the last save are done again. Put it behind all its parts: they act
+    interruption. Images since the last save are done again. A file that does not fit is refused
+    before any part has begun, and so before any has written. Put it behind all its parts: they act
     first at the start of an epoch and after each image.
 
     Args:
@@ -62,9 +64,13 @@ class StreamStateSaver:
         self.identity = dict(identity or {})
         self.every = every
         self.resume = resume
+        self._found: dict[str, Any] | None = None
 
     def attach(self, engine: Engine) -> None:
         """Register with an evaluator."""
+        engine.add_event_handler(Events.STARTED, self.find)
+        started = engine._event_handlers[Events.STARTED]
+        started.insert(0, started.pop())
         engine.add_event_handler(Events.EPOCH_STARTED, self.load)
         engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self.save)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
@@ -79,20 +85,37 @@ class StreamStateSaver:
         state = {"version": FILE_VERSION, "identity": self.identity, "parts": parts}
         write_state(self.path, state)
 
-    def load(self, engine: Any) -> None:
-        """Let the parts go on from the file, if that is wanted and there is one.
+    def find(self, engine: Any) -> None:
+        """Read the file, if that is wanted and there is one.
 
         Raises:
-            ValueError: If the file is damaged or belongs to another run.
+            ValueError: If it is damaged or belongs to another run.
         """
-        if not self.resume or not self.path.exists():
-            return
-        state = read_state(self.path, device=engine.state.device)
+        self._found = None
+        if self.resume and self.path.exists():
+            state = read_state(self.path, device=engine.state.device)
+            with self._explaining():
+                self._check(state)
+                self._found = {name: state["parts"][name] for name in self.parts}
+
+    def load(self, engine: Any) -> None:
+        """Let the parts go on from what was found.
+
+        Raises:
+            ValueError: If a part cannot, e.g. because it is of another source network.
+        """
+        found, self._found = self._found, None
+        if found is not None:
+            with self._explaining():
+                for name, part in self.parts.items():
+                    part.load_state_dict(found[name])
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Say of which file it is that something cannot be understood."""
         try:
-            self._check(state)
-            for name, part in self.parts.items():
-                part.load_state_dict(state["parts"][name])
-        except (KeyError, TypeError, AttributeError) as error:
+            yield
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise ValueError(f"{self.path} is no state of this run: {error!r}.") from error
 
     def _check(self, state: Mapping[str, Any]) -> None:

@@ -30,7 +30,7 @@ def write_state(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
                 torch.save(dict(state), file)
                 file.flush()
                 os.fsync(file.fileno())  # so that a power cut does not leave an empty file
-        except RuntimeError as error:  # torch's zip writer says so of a disk that is full
+        except (OSError, RuntimeError) as error:  # torch may say either of a disk that is full
             raise OSError(f"{path} cannot be written: {error}") from error
 
 
@@ -52,11 +52,10 @@ def read_state(path: str | os.PathLike[str], *, device: str | torch.device = "cp
         restore = torch.serialization.default_restore_location
         return restore(storage, str(device))  # type: ignore[no-untyped-call]
 
-    try:
-        return torch.load(Path(path), map_location=put_back, weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # the unpickler may fail in any way on bytes that are no pickle
-        raise ValueError(
-            f"{path} is no saved state, or is damaged; remove it to start anew."
-        ) from error
+    with Path(path).open("rb") as file:
+        try:
+            return torch.load(file, map_location=put_back, weights_only=True)
+        except Exception as error:  # unzipping and unpickling may fail in any way on wrong bytes
+            raise ValueError(
+                f"{path} is no saved state, or is damaged; remove it to start anew."
+            ) from error

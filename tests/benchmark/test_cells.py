@@ -89,6 +89,36 @@ def test_rows_that_were_written_after_the_last_state_are_dropped(task_of):
     assert rows_of(stopped) == rows_of(whole)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "state.pt").write_bytes(b"PK\x03\x04 cut"), "is damaged"),
+        (lambda folder: torch.save([1], folder / "state.pt"), "is no state of a cell"),
+        (
+            lambda folder: torch.save({"images": 9, "adapter": {}}, folder / "state.pt"),
+            "goes with 9 rows, but there are 2",
+        ),
+        (
+            lambda folder: torch.save({"images": 2, "adapter": {}}, folder / "state.pt"),
+            "The state does not fit",
+        ),
+        (lambda folder: (folder / "rows.csv").write_text("cut"), "there are 0"),
+    ],
+)
+def test_a_damaged_state_costs_time_and_nothing_else(task_of, caplog, spoil, message):
+    whole = task_of("tent", run="whole", images=4)
+    run_cell(whole)
+    stopped = task_of("tent", run="stopped", images=4)
+    with pytest.raises(Stop):
+        run_cell(stopped, on_image=stop_after(3))
+    spoil(stopped.folder)
+    assert run_cell(stopped).status == "complete"
+    assert rows_of(stopped) == rows_of(whole)
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning.startswith(f"{stopped.cell.id} starts anew: ")
+    assert message in warning
+
+
 def test_rows_are_those_of_the_method_itself(task_of):
     task = task_of("tent", options={"beta": 0.01}, rounds=2)
     seen = []

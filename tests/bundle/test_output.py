@@ -1,0 +1,265 @@
+# Copyright (c) grata_monai authors
+# SPDX-License-Identifier: Apache-2.0
+"""The folder for results: one run at a time, nothing lost unasked, nothing half-written.
+
+Failures are real ones: another process's lock, a user without rights, a limit on the size of files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+
+import fire
+import pytest
+from filelock import FileLock
+
+from grata_monai.bundle import claim_output, release_output, run_workflow, state_path
+from tests.bundle.conftest import SIZE
+
+NOBODY = 65534
+posix = pytest.mark.skipif(sys.platform == "win32", reason="rights and limits of POSIX")
+
+
+@pytest.fixture(autouse=True)
+def released():
+    yield
+    release_output()
+
+
+@pytest.fixture(scope="module")
+def results(root, weights, tmp_path_factory):
+    """The results of a run, in the folder where it has written them."""
+    folder = tmp_path_factory.mktemp("results")
+    settings = {"dataset_dir": root, "domain": "Synthetic_A", "image_size": SIZE, "device": "cpu"}
+    run_workflow("inference", **settings, weights=weights, output_dir=folder, method="tent")
+    return folder
+
+
+@pytest.fixture
+def finished(results, tmp_path):
+    """A copy of the results of a run, where ``infer`` will write."""
+    return shutil.copytree(results, tmp_path / "output")
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path):
+    hold = (
+        "import sys, filelock\n"
+        "with filelock.FileLock(sys.argv[1]):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path / ".lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(SystemExit, match=rf"^Error: Another run is writing to {tmp_path};"):
+            claim_output(tmp_path, overwrite=True)
+        other.kill()
+    claim_output(tmp_path)
+
+
+def test_the_folder_is_free_again_after_a_run_and_after_a_failure(tmp_path, root, weights):
+    settings = {"dataset_dir": root, "domain": "Synthetic_A", "image_size": SIZE, "device": "cpu"}
+    for name in ("model.pt", weights):
+        with contextlib.suppress(ValueError):
+            run_workflow(
+                "inference", **settings, weights=name, output_dir=tmp_path, method="source"
+            )
+        with FileLock(tmp_path / ".lock", timeout=0):
+            pass
+    assert (tmp_path / "trace.csv").exists()
+
+
+def test_a_run_that_failed_here_does_not_bar_the_next(infer):
+    with pytest.raises(SystemExit, match="There are no weights"):
+        infer(weights="nowhere.pt")
+    infer(method="source")
+
+
+def test_earlier_results_are_refused_and_stay_as_they_are(infer, finished):
+    before = contents(finished)
+    message = rf"^Error: {finished} holds the results of an earlier run \(.*\.csv\)\. Go on with it"
+    with pytest.raises(SystemExit, match=message) as caught:
+        infer(method="source")
+    assert "\n" not in caught.value.code
+    assert contents(finished) == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["trace.csv", "timing.csv", "skipped.csv", "metrics.csv", "val_assd_raw.csv", "run.state.pt"],
+)
+def test_each_table_counts_as_a_result_and_overwriting_removes_it(tmp_path, name):
+    (tmp_path / name).write_text("earlier")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(SystemExit, match=rf"results of an earlier run \({name}\)"):
+        claim_output(tmp_path)
+    assert (tmp_path / name).read_text() == "earlier"
+    claim_output(tmp_path, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "notes.txt"]
+
+
+def test_what_killed_processes_left_half_written_is_removed(tmp_path):
+    (tmp_path / "predictions").mkdir()
+    for name in (".partial-trace.x.csv", "predictions/.partial-eye_seg.x.png", "other.csv"):
+        (tmp_path / name).write_text("half")
+    claim_output(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
+        ".lock",
+        "other.csv",
+    ]
+
+
+def test_going_on_and_overwriting_exclude_each_other(tmp_path):
+    with pytest.raises(SystemExit, match=r"^Error: 'resume' goes on with results, 'overwrite'"):
+        claim_output(tmp_path, resume=True, overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["resume", "overwrite"])
+@pytest.mark.parametrize("words", [["--{}"], ["--{}", "True"]])
+def test_flags_as_the_command_line_of_monai_gives_them(tmp_path, name, words):
+    """MONAI's commands are made by fire; `--resume`, which messages speak of, is True for it."""
+    words = [word.format(name) for word in words]
+    given = fire.Fire(lambda **settings: settings, command=[*words, "--output_dir", str(tmp_path)])
+    assert given == {name: True, "output_dir": str(tmp_path)}
+    claim_output(**given)
+
+
+def test_a_flag_in_lower_case_is_explained(tmp_path):
+    given = fire.Fire(lambda **settings: settings, command=["--resume", "true"])
+    with pytest.raises(SystemExit, match=r"'resume' .* must be True or False\. Got 'true'"):
+        claim_output(tmp_path, **given)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"seed": 1}, "seed was 0 and is 1"),
+        ({"method": "ptbn", "beta": None}, "method was 'tent' and is 'ptbn'"),
+        ({"domain": "Synthetic_B"}, "images was '2 with the SHA-256 .*and is '5 with the SHA-256"),
+    ],
+)
+def test_going_on_with_other_settings_is_refused_and_tables_stay(infer, finished, changed, message):
+    before = contents(finished)
+    with pytest.raises(SystemExit, match=rf"^Error: .*run\.state\.pt is of a run .*{message}"):
+        infer(**{"method": "tent", "resume": True} | changed)
+    after = contents(finished)
+    settings = finished / "settings.json"
+    assert {**after, settings: b""} == {**before, settings: b""}
+
+
+def test_going_on_with_another_source_is_refused(infer, finished, tmp_path):
+    from tests.source_models import write_plausible_source
+
+    other = write_plausible_source(tmp_path / "other.pt", size=SIZE, seed=1)
+    with pytest.raises(SystemExit, match=r"^Error: The state does not fit: its source is"):
+        infer(method="tent", resume=True, weights=str(other))
+
+
+def test_going_on_with_a_finished_run_changes_nothing(infer, finished):
+    before = contents(finished)
+    workflow = infer(method="tent", resume=True)
+    assert workflow.evaluator.state.iteration == 0
+    states = {finished / "run.state.pt": b""}
+    assert contents(finished) | states == before | states
+
+
+def test_going_on_with_another_number_of_processes_is_refused(tmp_path):
+    (tmp_path / "run.1-of-2.state.pt").write_bytes(b"")
+    with pytest.raises(SystemExit, match=r"another number of processes \(run.1-of-2.state.pt\)"):
+        claim_output(tmp_path, resume=True)
+    assert state_path(tmp_path) == tmp_path / "run.state.pt"
+
+
+def test_a_folder_that_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(SystemExit, match=rf"^Error: .*{path}"):
+            claim_output(path)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def claim_as_nobody(folder, answers):
+    """Claim a folder as a user without rights; the life of a process."""
+    if os.getuid() == 0:
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+    try:
+        claim_output(folder)
+        answers.put("claimed")
+    except SystemExit as error:
+        answers.put(error.code)
+
+
+@posix
+@pytest.mark.parametrize("name", ["", "new"])
+def test_a_folder_without_permission(tmp_path, name):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o555)
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+    process = context.Process(target=claim_as_nobody, args=(closed / name, answers))
+    process.start()
+    assert answers.get().startswith("Error: [Errno 13] Permission denied: ")
+    process.join()
+    assert not list(closed.iterdir())
+
+
+@contextlib.contextmanager
+def largest_file(size):
+    """Let no file of this process grow beyond a size, as on a disk that is full there."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@posix
+def test_a_disk_too_full_for_the_state(infer, finished, tmp_path):
+    before = contents(finished)
+    size = len(before[finished / "run.state.pt"])
+    for folder in ("output", "new"):
+        with (
+            largest_file(size // 2),
+            pytest.raises(
+                SystemExit, match=r"^Error: .*run\.state\.pt cannot be written"
+            ) as caught,
+        ):
+            infer(method="tent", output_dir=str(tmp_path / folder), resume=True)
+        assert "\n" not in caught.value.code
+    assert contents(finished) == before
+    assert not (tmp_path / "new" / "run.state.pt").exists()
+    assert not list(tmp_path.rglob(".partial-*"))
+
+
+@posix
+def test_a_disk_too_full_for_pictures(infer, tmp_path):
+    with (
+        contextlib.redirect_stderr(io.StringIO()),
+        largest_file(1500),
+        pytest.raises(SystemExit, match=r"^Error: .*File too large") as caught,
+    ):
+        infer(method="source")
+    assert "\n" not in caught.value.code
+    found = contents(tmp_path / "output")
+    assert json.loads(found[tmp_path / "output" / "settings.json"])["method"] == "source"
+    assert not [path for path in found if path.name.endswith(("_overlay.png", ".state.pt"))]
+    assert not list(tmp_path.rglob(".partial-*"))
