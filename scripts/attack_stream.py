@@ -2,18 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mix malicious images into a stream, and measure what becomes of the clean ones (MedBN's threat).
 
-    python scripts/attack_stream.py                            # synthetic, tiny; two minutes
+    python scripts/attack_stream.py                            # synthetic, tiny
     python scripts/attack_stream.py --weights model.pt --data ROOT --domain Drishti_GS --size 256
     python scripts/attack_stream.py --methods tent grata --beta-factors 1 100 --csv rows.csv
 
-Before every second clean image (--every) the stream has a malicious one: none, a crude one (noise,
-a sketch of an X-ray, ...), or one that was crafted from another photograph against the source model
-(see scripts/_malicious.py). Each stream is adapted to by each method without protection, behind the
-stream guard (which refuses to learn from what is no photograph), and in the `guard` method (which
-takes harmful updates back). The table has the mean Dice of disc / cup on the clean images, and how
-many malicious (and clean) images nothing was learned from. --beta-factors multiplies the learning
-rate; methods without one are left out where it is not 1. Without --data and --weights the images
-are synthetic and the source model is trained for a quarter of a minute.
+Before every second clean image (--every) comes a malicious one: none, a crude one (noise, a sketch
+of an X-ray, ...), or one crafted from another photograph (scripts/_malicious.py). Methods run as
+they are, behind the stream guard (which learns nothing from what looks like no photograph), and in
+the `guard` method (which takes back what changes a prediction much). The table has the mean Dice of
+disc / cup on the clean images, and from how many malicious (and clean) ones nothing was learned.
+--beta-factors multiplies the learning rate; methods without one are left out where it is not 1.
+Without --data and --weights all is synthetic; the source is trained for a quarter of a minute.
 """
 
 from __future__ import annotations
@@ -49,9 +48,8 @@ ATTACKS = ("none", "crude", "crafted")
 PROTECTIONS = ("none", "stream guard", "guard")
 Labelled = tuple[Tensor, Tensor]
 CAVEAT = (
-    "The stream guard knows what looks like nothing the source was trained on. A crafted image "
-    "looks genuine and passes; only the `guard` method bounds what a single one does, and many "
-    "small steps pass it, too."
+    "A crafted image looks genuine, and the stream guard lets it pass; the `guard` method takes "
+    "back only what visibly changes the prediction of the image at hand, and small steps pass it."
 )
 
 
@@ -202,7 +200,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder in the published layout, CSV or images")
     parser.add_argument("--domain", help="which, if the folder has several")
     parser.add_argument("--size", type=int, help="side of the input; default: 256, synthetic 64")
-    parser.add_argument("--images", type=int, default=24, help="clean images")
+    parser.add_argument("--images", type=int, default=24, help="clean ones")
     parser.add_argument("--every", type=int, default=2, help="clean images per malicious one")
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=sorted(ADAPTERS))
     parser.add_argument("--beta-factors", type=float, nargs="+", default=[1.0])

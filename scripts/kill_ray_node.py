@@ -33,6 +33,7 @@ METHODS = ("No Adapt", "PTBN", "TENT", "GraTa")
 FROZEN_SECONDS = 45.0  # Ray gives a silent node up after about 30
 HEALTH = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 500}
 """A dead node is noticed in seconds instead of half a minute."""
+MEMORY = {"object_store_memory": 100 * 2**20}
 
 
 def make_small_plan(folder: Path, *, images: int, size: int, seeds: tuple[int, ...]):
@@ -68,11 +69,13 @@ class TwoNodes:
     def __enter__(self) -> TwoNodes:
         from ray.cluster_utils import Cluster
 
-        memory = {"object_store_memory": 100 * 2**20}
-        head = {"num_cpus": 1, "_system_config": HEALTH, **memory}
+        head = {"num_cpus": 1, "_system_config": HEALTH, **MEMORY}
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
-        self.other = self.cluster.add_node(num_cpus=1, **memory)
         return self
+
+    def add_other(self) -> None:
+        """Start the other node, once this process has taken the head for its own node."""
+        self.other = self.cluster.add_node(num_cpus=1, **MEMORY)
 
     def __exit__(self, *_: object) -> None:
         self.cluster.shutdown()
@@ -127,6 +130,7 @@ def run_on_cluster(plan, run: Path, *, lose_after: int, fault: str, also=lambda:
     logger.addHandler(retried)
     logger.propagate = False
     with TwoNodes() as nodes, ray_engine(address=nodes.cluster.address) as engine:
+        nodes.add_other()
         seen, lost = 0, False
 
         def faulty(tasks, *, on_image):
@@ -147,10 +151,11 @@ def run_on_cluster(plan, run: Path, *, lose_after: int, fault: str, also=lambda:
 
 
 def both_busy(run: Path) -> bool:
-    """Tell whether two cells are running, which is one on each node."""
+    """Tell whether two cells, one on each node, are running and have saved rows."""
     from grata_monai.benchmark.progress import cell_progress
 
-    return sum(cell.status == "started" for cell in cell_progress(run)) == 2
+    running = [cell.images for cell in cell_progress(run) if cell.status == "started"]
+    return len(running) == 2 and all(running)
 
 
 def untimed_rows(run: Path) -> list[dict[str, str]]:

@@ -29,19 +29,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 METHODS = (
     "source,ptbn,dua,diga,medbn,tent,dltta,domain_adaptor,sar,detta,grata,cotta,vptta,pass,intent"
 )
-MEASURED = {
-    "source": 0.699,
-    "ptbn": 0.906,
-    "tent": 2.027,
-    "sar": 3.45,
-    "vptta": 2.09,
-    "dua": 5.403,
-    "grata": 6.862,
-}
-"""Seconds per image at 512 px on one core, from file to row; of --measure."""
+MEASURED = dict(source=0.699, ptbn=0.906, tent=2.027, sar=3.45, vptta=2.09, dua=5.403, grata=6.862)
+"""Seconds per image at 512 px on one core, from file to row."""
 STATE_MB = {"cotta": 352.9, "memo": 88.2}
 """MB that is saved of methods that change all weights; others save below 0.4."""
-SAVE_EVERY, SAVE_SECONDS = 8, 20.0  # as in grata_monai.benchmark.cells
+MERGED_SECONDS = 1e-4  # per row, by the driver at the end
+SAVE_EVERY, SAVE_SECONDS, SAVE_SHARE = 8, 20.0, 20.0  # as in grata_monai.benchmark.cells
 
 
 @dataclass(frozen=True)
@@ -65,7 +58,7 @@ class Schedule:
         seconds: Until the last cell has ended.
         computing: Sum over the workers.
         waiting: Sum of what workers spent on moving bytes.
-        alone: From the moment at which the first worker found nothing left to do.
+        alone: From the moment at which the first worker found nothing to do.
     """
 
     seconds: float
@@ -119,7 +112,7 @@ def slowdown(cells: list[Work], bandwidth: float) -> float:
 
 
 def cost_of(method: str, costs: dict[str, float]) -> float:
-    """Return seconds per image: measured, else by the passes of those that were measured."""
+    """Return seconds per image: as given, else in proportion to the passes."""
     if method in costs:
         return costs[method]
     return passes(method) * sum(costs.values()) / sum(map(passes, costs))
@@ -136,9 +129,11 @@ def passes(method: str) -> float:
 def cell_of(method: str, images: int, given: argparse.Namespace) -> Work:
     """Return a cell of a method."""
     seconds = cost_of(method, given.seconds)
-    between = min(SAVE_EVERY, max(1, math.ceil(SAVE_SECONDS / seconds)))
-    saves = math.ceil(images / between)
-    mb = given.weights_mb + images * given.image_mb + saves * given.states.get(method, 0.3)
+    state = given.states.get(method, 0.3)
+    pause = SAVE_SHARE * (state / given.bandwidth - 1)  # a slow save makes the next one rarer
+    between = max(min(SAVE_EVERY, SAVE_SECONDS / seconds), pause / seconds, 1)
+    saves = math.ceil(images / math.ceil(between))
+    mb = given.weights_mb + images * given.image_mb + saves * state
     return Work(given.cell_start + images * seconds, mb)
 
 
@@ -154,12 +149,12 @@ def table(given: argparse.Namespace) -> list[str]:
     """Return a Markdown table: one line per number of workers."""
     cells = grid_of(given)
     rows = len(cells) * round(given.images / given.targets)
-    ending = rows * given.row_ms / 1000
+    ending = rows * MERGED_SECONDS
     lines = [
         f"{len(cells)} cells, {rows} images, {sum(c.mb for c in cells) / 1e6:.2f} TB through the "
         f"file server, longest cell {cells[0].seconds / 3600:.2f} h.",
         "",
-        "| workers | hours | speed-up | efficiency | moving bytes | last worker alone | MB/s |",
+        "| workers | hours | speed-up | efficiency | moving bytes | some idle | MB/s |",
         "|---:|---:|---:|---:|---:|---:|---:|",
     ]
     limits = {"bandwidth": given.bandwidth, "start": given.worker_start}
@@ -225,7 +220,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--weights-mb", type=float, default=177.0, help="read per cell (twice)")
     parser.add_argument("--cell-start", type=float, default=1.0, help="seconds")
     parser.add_argument("--worker-start", type=float, default=7.0, help="seconds")
-    parser.add_argument("--row-ms", type=float, default=0.1, help="of merging, per row")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--measure", type=Path, metavar="COSTS", help="write this file")
     parser.add_argument("--validate", action="store_true")

@@ -33,6 +33,8 @@ from grata_monai.execution import kept_memory
 
 SAVE_EVERY = 8
 SAVE_AFTER_SECONDS = 20.0
+SAVE_SHARE = 20.0
+"""A save that takes more than a second is waited for so many times as long until the next one."""
 LOCK_SECONDS = 180.0
 """A process that was given up may go on so long; a network file system may take 90 s to notice."""
 
@@ -210,14 +212,17 @@ class _Runner:
         )
         with self.adapter.bound(network):
             self.rows = resume_cell(task.folder, self.adapter, task.device)
-            saved_at = time.monotonic()
+            saved_at, pause = time.monotonic(), 0.0
             for position in range(len(self.rows), len(task.stream)):
                 number, image = task.stream[position]
                 self.rows.append(worker.run(image, number=number, position=position))
                 since = time.monotonic() - saved_at
-                if (position + 1) % task.save_every == 0 or since > SAVE_AFTER_SECONDS:
+                due = (position + 1) % task.save_every == 0 or since > SAVE_AFTER_SECONDS
+                if due and since >= pause:
+                    begin = time.monotonic()
                     save_cell(task.folder, self.rows, self.adapter)
                     saved_at = time.monotonic()
+                    pause = SAVE_SHARE * (saved_at - begin - 1.0)
                 self.on_image()
             save_cell(task.folder, self.rows, self.adapter)
         return self.rows

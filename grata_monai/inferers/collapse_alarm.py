@@ -20,10 +20,11 @@ class CollapseAlarm:
 
     Args:
         largest_share: A channel with p > 0.5 in more than this share of the pixels is
-            "everywhere"; in (0, 1]. 0.95 is ours: a disc fills less than half of the paper's
-            regions around it.
+            "everywhere"; in (0, 1]. 0.95 is ours: a source model's discs had 18 % to 70 % of 261
+            genuine regions, its cups 4 % to 30 %.
         smallest_entropy: Mean binary entropy below this is "beyond doubt", in nats per pixel and
-            channel, >= 0. 1e-5 is ours, see the bundle's documentation for what real images have.
+            channel, >= 0. 1e-5 is ours: the least of these regions had 0.095; TENT with a hundred
+            times its learning rate came down to 0.058 and with a thousand times to 0.0033.
 
     Raises:
         ValueError: If an argument is out of range.

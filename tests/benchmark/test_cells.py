@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -117,6 +118,23 @@ def test_a_damaged_state_costs_time_and_nothing_else(task_of, caplog, spoil, mes
     (warning,) = [record.getMessage() for record in caplog.records]
     assert warning.startswith(f"{stopped.cell.id} starts anew: ")
     assert message in warning
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.5, [2, 4, 6, 7]), (10.0, [2, 7])])
+def test_slow_saves_are_rare(task_of, monkeypatch, seconds, expected):
+    now, saves = [0.0], []
+
+    def save(folder, rows, adapter):
+        saves.append(len(rows))
+        now[0] += seconds
+
+    def on_image():
+        now[0] += 15.0
+
+    monkeypatch.setattr(cells, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(cells, "save_cell", save)
+    run_cell(task_of("source"), on_image=on_image)
+    assert saves == expected
 
 
 def test_rows_are_those_of_the_method_itself(task_of):

@@ -58,10 +58,12 @@ def test_a_crafted_image_is_near_its_photograph_and_worse(scripts, epsilon):
     assert 0 <= float(crafted.min()) < float(crafted.max()) <= 1
     before, after = (dice_loss_by_hand(network, x, label) for x in (photograph, crafted))
     assert after > before + 0.05
-    assert float(malicious.own_dice_loss(network, crafted, label)) == pytest.approx(after, rel=1e-4)
+    assert malicious.own_dice_loss(network, crafted, label).item() == pytest.approx(after, rel=1e-4)
     assert torch.equal(photograph, kept)
     assert all(parameter.grad is None for parameter in network.parameters())
-    assert all(torch.equal(*p) for p in zip(network.buffers(), noise_source().buffers()))
+    assert all(
+        torch.equal(*p) for p in zip(network.buffers(), noise_source().buffers(), strict=True)
+    )
 
 
 def test_the_crafted_image_is_the_worst_on_the_way(scripts):
