@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +12,14 @@ from weakref import WeakSet
 import torch
 from torch import Tensor, nn
 
-from grata_monai.state import PolicyHandle, Snapshot, StatisticsPolicy, apply_policy, replaced
+from grata_monai.state import (
+    PolicyHandle,
+    Snapshot,
+    StatisticsPolicy,
+    apply_policy,
+    hash_of_tensors,
+    replaced,
+)
 
 _bound_networks: WeakSet[nn.Module] = WeakSet()
 
@@ -54,13 +60,7 @@ class Binding:
     def fingerprint(self) -> str:
         """Hash of the source's parameters and buffers."""
         if self._fingerprint is None:
-            digest = hashlib.sha256()
-            for name, value in self.snapshot.values.items():
-                digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-                digest.update(
-                    value.contiguous().cpu().flatten().view(torch.uint8).numpy().tobytes()
-                )
-            self._fingerprint = digest.hexdigest()
+            self._fingerprint = hash_of_tensors(self.snapshot.values)
         return self._fingerprint
 
     def activate(self) -> None:

@@ -17,6 +17,7 @@ from grata_monai.bundle.guard import exits_on_user_error
 from grata_monai.data import FundusItem
 from grata_monai.inferers import AdaptiveInferer, StreamGuard
 from grata_monai.inferers.stream_guard import OnFault
+from grata_monai.state import hash_of_tensors
 
 
 @exits_on_user_error
@@ -49,18 +50,20 @@ def inspection(
     return inspect
 
 
-def run_identity(settings: Mapping[str, Any], items: Sequence[FundusItem]) -> dict[str, Any]:
-    """Return what the state of a run belongs to.
-
-    The source is not part of it: the adapter's own state knows it by its weights.
+def run_identity(
+    settings: Mapping[str, Any], items: Sequence[FundusItem], network: nn.Module
+) -> dict[str, Any]:
+    """Return what the state of a run belongs to; files may have been moved since.
 
     Args:
         settings: Values of the config's keys, as ``settings.json`` has them.
         items: The whole stream.
+        network: The source with its weights.
     """
     paths = "\n".join(item["image"] for item in items)
     plain = json.loads(json.dumps(dict(settings), default=str))
     for key in ("weights", "dataset_dir"):
         plain.pop(key, None)
     digest = hashlib.sha256(paths.encode("utf-8", "surrogateescape")).hexdigest()
-    return {**plain, "images": f"{len(items)} with the SHA-256 {digest} of their paths"}
+    images = f"{len(items)} with the SHA-256 {digest} of their paths"
+    return {**plain, "images": images, "source": hash_of_tensors(network.state_dict())}

@@ -20,6 +20,7 @@ from grata_monai._files import atomic_path
 from grata_monai.adapters import Adapter, build_adapter
 from grata_monai.bundle.data import checked_path
 from grata_monai.bundle.guard import exits_on_user_error
+from grata_monai.bundle.output import state_path
 from grata_monai.execution import Execution
 from grata_monai.networks import HEAD_NAMES, load_source_weights
 
@@ -185,14 +186,21 @@ def load_encoder(
 
 
 @exits_on_user_error
-def save_settings(output_dir: str | os.PathLike[str], **settings: Any) -> None:
+def save_settings(
+    output_dir: str | os.PathLike[str], *, resume: bool = False, **settings: Any
+) -> None:
     """Write what a run was asked for beside its results.
 
     Args:
         output_dir: Folder for results; gets ``settings.json``.
+        resume: Whether the run goes on with one that has left a state. Then the file stays: it
+            goes with the results, and whether the state is of the same settings is not known yet.
         settings: Values of the config's keys.
     """
-    with atomic_path(checked_path(output_dir, "output_dir") / "settings.json") as temporary:
+    path = checked_path(output_dir, "output_dir") / "settings.json"
+    if resume and path.exists() and state_path(output_dir).exists():
+        return
+    with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(settings, indent=2, default=str) + "\n", encoding="utf-8")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from grata_monai._checks import check_number
+from grata_monai._checks import check_flag, check_number
 from grata_monai.bundle.data import Split
 from grata_monai.bundle.guard import exits_on_user_error
 from grata_monai.training import TrainingCheckpoint, resume_training
@@ -44,8 +44,7 @@ def check_training(
     check_number(owner, "batch_size", batch_size, minimum=1, integer=True)
     check_number(owner, "learning_rate", learning_rate, minimum=0.0)
     check_number(owner, "auxiliary_weight", auxiliary_weight, minimum=0.0)
-    if not isinstance(heads_only, bool):
-        raise TypeError(f"The 'heads_only' must be true or false. Got {heads_only!r}.")
+    check_flag(owner, "heads_only", heads_only)
     if heads_only and replicas > 1:
         raise ValueError(
             "Only the heads are trained ('heads_only'), which is done by one process: use "

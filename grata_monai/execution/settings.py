@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from grata_monai._checks import check_choice
+from grata_monai._checks import check_choice, check_flag
 from grata_monai.execution.checkpointing import checkpointed
 
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -42,7 +42,6 @@ class Execution:
             by itself what to keep.
 
     Raises:
-        TypeError: If ``compile`` or ``checkpoint`` is neither true nor false.
         ValueError: If ``precision`` is unknown, or both of these are asked for.
 
     Example:
@@ -60,10 +59,7 @@ class Execution:
         """Check the settings."""
         check_choice("Execution", "precision", self.precision, PRECISIONS)
         for name in ("compile", "checkpoint"):
-            if not isinstance(value := getattr(self, name), bool):
-                raise TypeError(
-                    f"The {name!r} parameter of Execution must be True or False. Got {value!r}."
-                )
+            check_flag("Execution", name, getattr(self, name))
         if self.compile and self.checkpoint:
             raise ValueError(
                 "Execution cannot checkpoint a compiled network: compiled code decides by itself "

@@ -29,7 +29,7 @@ from grata_monai.state.optimization import (
 )
 from grata_monai.state.parameters import bn_affine_parameters, select_parameters
 from grata_monai.state.policy_handle import PolicyHandle, apply_policy, bn_layers
-from grata_monai.state.snapshot import Snapshot, evaluating
+from grata_monai.state.snapshot import Snapshot, evaluating, hash_of_tensors
 from grata_monai.state.state_file import read_state, write_state
 from grata_monai.state.transaction import all_or_nothing
 
@@ -56,6 +56,7 @@ __all__ = [
     "capture_classifier_input",
     "displaced",
     "evaluating",
+    "hash_of_tensors",
     "read_state",
     "replaced",
     "require_finite",

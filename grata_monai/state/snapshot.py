@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 
@@ -45,6 +46,20 @@ class Snapshot:
             parameter.grad = None if gradient is None else gradient.to(parameter)
         for name, module in self.network.named_modules():
             module.training = self.training[name]
+
+
+def hash_of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256, in hexadecimal, of names, shapes, dtypes and values in their order.
+
+    Args:
+        tensors: On any device and in any memory layout, neither of which matters.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in tensors.items():
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        values = tensor.detach().contiguous().cpu().flatten()
+        digest.update(values.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 @contextmanager

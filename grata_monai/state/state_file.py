@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,10 @@ def read_state(path: str | os.PathLike[str], *, device: str | torch.device = "cp
 
     with Path(path).open("rb") as file:
         try:
+            with zipfile.ZipFile(file) as archive:  # torch does not look at the checksums
+                if (damaged := archive.testzip()) is not None:
+                    raise ValueError(f"the checksum of {damaged} is another")
+            file.seek(0)
             return torch.load(file, map_location=put_back, weights_only=True)
         except Exception as error:  # unzipping and unpickling may fail in any way on wrong bytes
             raise ValueError(

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from torch import nn
 
 from grata_monai.adapters.check_tools import expect_same_tensors
 from grata_monai.bundle import make_guard, run_identity, run_workflow
@@ -166,11 +168,14 @@ def test_the_guard_of_a_config():
 def test_what_the_state_of_a_run_belongs_to(tmp_path):
     settings = {"seed": 0, "weights": tmp_path / "a.pt", "dataset_dir": "a", "options": {"b": (1,)}}
     items = [{"image": "/a/1.png"}, {"image": "/a/2\udcff.png"}]
-    identity = run_identity(settings, items)
-    assert identity == run_identity(settings | {"weights": "b.pt", "dataset_dir": "/b"}, items)
-    assert identity == run_identity(settings, [{**item, "label": "x"} for item in items])
+    network = nn.Linear(1, 1)
+    identity = run_identity(settings, items, network)
+    moved = settings | {"weights": "b.pt", "dataset_dir": "/b"}
+    assert identity == run_identity(moved, items, copy.deepcopy(network))
+    assert identity == run_identity(settings, [{**item, "label": "x"} for item in items], network)
     assert identity["options"] == {"b": [1]}
     for other in (items[::-1], items[:1], [*items, *items]):
-        assert run_identity(settings, other) != identity
-    assert run_identity(settings | {"seed": 1}, items) != identity
+        assert run_identity(settings, other, network) != identity
+    assert run_identity(settings | {"seed": 1}, items, network) != identity
+    assert run_identity(settings, items, nn.Linear(1, 1)) != identity
     assert settings["weights"] == tmp_path / "a.pt"

@@ -43,8 +43,8 @@ def traced_only(monkeypatch):
     ("settings", "error", "words"),
     [
         ({"precision": "fp16"}, ValueError, "fp16"),
-        ({"compile": "yes"}, TypeError, "'compile'.*True or False.*'yes'"),
-        ({"checkpoint": 1}, TypeError, "'checkpoint'.*True or False"),
+        ({"compile": "yes"}, ValueError, "'compile'.*True or False.*'yes'"),
+        ({"checkpoint": 1}, ValueError, "'checkpoint'.*True or False"),
         ({"compile": True, "checkpoint": True}, ValueError, "Leave compile or checkpoint off"),
     ],
 )

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 import torch
 from torch import nn
@@ -16,6 +18,7 @@ from grata_monai.state import (
     bn_affine_parameters,
     displaced,
     evaluating,
+    hash_of_tensors,
     replaced,
     select_parameters,
 )
@@ -40,6 +43,18 @@ def test_snapshot_restores_values_flags_and_gradients():
     assert not network[1].training
     assert not network[0].weight.requires_grad
     assert network[0].bias.grad is gradient
+
+
+def test_hash_of_tensors_is_that_of_names_shapes_dtypes_and_values():
+    values = torch.arange(6, dtype=torch.float32).reshape(1, 2, 1, 3)
+    by_hand = hashlib.sha256(b"a (1, 2, 1, 3) torch.float32" + values.numpy().tobytes()).hexdigest()
+    found = hash_of_tensors({"a": values})
+    assert found == by_hand
+    assert hash_of_tensors({"a": values.to(memory_format=torch.channels_last)}) == found
+    assert hash_of_tensors({"a": nn.Parameter(values)}) == found
+    for name, other in (("b", values), ("a", values.double()), ("a", values[0]), ("a", -values)):
+        assert hash_of_tensors({name: other}) != found
+    assert hash_of_tensors({}) == hashlib.sha256().hexdigest()
 
 
 def test_evaluating_gives_each_flag_back_after_an_exception():

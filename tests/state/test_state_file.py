@@ -72,6 +72,17 @@ def test_a_file_that_was_cut_off(tmp_path, share):
         read_state(tmp_path / "state.pt")
 
 
+def test_a_single_wrong_bit_is_noticed(tmp_path):
+    write_state(tmp_path / "state.pt", {"weights": torch.full((64,), 1.5)})
+    content = bytearray((tmp_path / "state.pt").read_bytes())
+    place = content.index(bytes(torch.full((64,), 1.5).numpy())) + 100
+    content[place] ^= 1
+    (tmp_path / "state.pt").write_bytes(content)
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["weights"].unique().numel() == 2
+    with pytest.raises(ValueError, match="is damaged"):
+        read_state(tmp_path / "state.pt")
+
+
 def test_code_in_a_file_is_not_run(tmp_path, capsys):
     torch.save({"version": 1, "parts": Runs()}, tmp_path / "state.pt")
     with pytest.raises(ValueError, match="is no saved state"):
