@@ -60,7 +60,7 @@ class StreamGuard:
     statistics. ``scripts/calibrate_guard.py`` prints how often it is right, with any source.
 
     What looks enough like a fundus passes, and so does a malicious image that was made from a
-    real one: bound what one image can do with the ``guard`` method.
+    real one. Only the life cycle ``"per_image"`` keeps that from all others.
 
     Args:
         on_fault: What becomes of an image with a fault: ``"predict"`` without learning from it,
