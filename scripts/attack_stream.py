@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import _malicious
@@ -98,7 +99,7 @@ def mixed(clean: list[Labelled], malicious: list[Tensor], every: int) -> Iterato
     waiting = iter(malicious)
     for number, (images, label) in enumerate(clean):
         if number % every == 0:
-            yield from ((bad, None) for bad in [next(waiting, None)] if bad is not None)
+            yield from ((bad, None) for bad in islice(waiting, 1))
         yield images, label
 
 
