@@ -97,7 +97,7 @@ def _actor(ray: Any) -> Any:
     """Start what workers talk to, on this node, so that no other node's loss takes it along."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)(Told)
     return actor.remote()
 
