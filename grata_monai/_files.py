@@ -49,12 +49,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def remove_partial_files(folder: str | os.PathLike[str]) -> None:
-    """Remove what ``atomic_path`` left below a folder in processes that were killed.
+    """Remove what ``atomic_path`` left in a folder in processes that were killed.
 
     Args:
-        folder: Where no other process is writing.
+        folder: Where no other process is writing; the folders in it are left alone.
     """
-    for path in Path(folder).rglob(f"{_PARTIAL}*"):
+    for path in Path(folder).glob(f"{_PARTIAL}*"):
         path.unlink(missing_ok=True)
 
 

@@ -163,6 +163,14 @@ def folder_faults(lab: Lab) -> Iterator[Row]:
     yield Row("two runs in one folder", f"second: {second[0]}; first: {first}", lab.lost(output))
 
 
+def data_faults(lab: Lab) -> Iterator[Row]:
+    """Yield what became of a run whose data were away for a while."""
+    away, output = lab.data.with_name("away"), lab.folder / "dropped"
+    outcome = lab.stopped(output, lambda _: lab.data.rename(away))
+    away.rename(lab.data)
+    yield lab.resumed("data vanish in mid-run, come back", outcome, output)
+
+
 def permit(output: Path, mode: int) -> None:
     for folder in (output / "predictions", output):
         folder.chmod(mode)
@@ -215,6 +223,13 @@ def state_faults(lab: Lab) -> Iterator[Row]:
     yield lab.refused("finished, resumed with another method", copy(finished, "other"), **tent)
     others = {"resume": True, "weights": _other_weights(lab)}
     yield lab.refused("finished, resumed with other weights", copy(finished, "source2"), **others)
+    for name, mistake in {
+        "without its weights": {"weights": lab.folder / "nowhere.pt"},
+        "on a device that is not there": {"device": "cuda:77"},
+        "without its data": {"data": lab.folder / "nowhere"},
+    }.items():
+        output = copy(finished, name.replace(" ", "_"))
+        yield lab.refused(f"finished, overwritten {name}", output, overwrite=True, **mistake)
     yield lab.resumed("killed, resumed", how, copy(killed, "resumed"))
     output = lab.folder / "terminated"
     how = lab.stopped(output, lambda process: process.send_signal(signal.SIGTERM))

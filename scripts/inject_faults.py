@@ -30,6 +30,7 @@ from _bad_images import Bad, Odd, bad_images, odd_images
 from _faulty_runs import (
     Lab,
     Row,
+    data_faults,
     disk_faults,
     everything,
     folder_faults,
@@ -195,7 +196,8 @@ FAULTS = {
     "images": (image_faults, len(bad_images()) + len(odd_images()) + 1),
     "folders": (folder_faults, 4),
     "disks": (disk_faults, 2),
-    "states": (state_faults, 8),
+    "data": (data_faults, 1),
+    "states": (state_faults, 11),
     "weights": (weight_faults, 4),
     "learning": (learning_faults, 1),
 }

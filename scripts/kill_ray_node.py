@@ -69,6 +69,7 @@ class TwoNodes:
     def __enter__(self) -> TwoNodes:
         from ray.cluster_utils import Cluster
 
+        os.environ.setdefault("RAY_worker_niceness", "0")  # else a busy machine starves the workers
         head = {"num_cpus": 1, "_system_config": HEALTH, **MEMORY}
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         return self

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ _logger = logging.getLogger(__name__)
 
 class _KeepingError(RuntimeError):
     """The run's folder cannot be written; the cause says why."""
+
+
+class _GoneError(RuntimeError):
+    """An image that the plan has found is not there."""
 
 
 class ImageWorker:
@@ -73,7 +78,8 @@ class ImageWorker:
     def run(self, image: StreamImage, *, number: int, position: int) -> Row:
         """Return the row of an image; if something fails, a row that says what.
 
-        That the folder cannot be written is no fault of the image and no row, so that it is tried
+        That the run's folder cannot be written, or that the data are gone (a disk that was
+        unmounted, a node without them), is no fault of the image and no row, so that it is tried
         again.
 
         Args:
@@ -82,10 +88,11 @@ class ImageWorker:
             position: Its place in the stream.
 
         Raises:
-            RuntimeError: If the run's folder cannot be written.
+            RuntimeError: If the run's folder cannot be written, or a file is gone.
         """
         row = self._empty_row(image, number, position)
         try:
+            _check_there(image)
             item = self.preprocessing(image.item)
             images = _tensor(item["image"]).to(self.device)
             label = _tensor(item["label"])
@@ -100,7 +107,7 @@ class ImageWorker:
             row |= scores.values
             if self.pictures:
                 self._keep_prediction(image, scores.mask, number, row)
-        except _KeepingError:
+        except (_KeepingError, _GoneError):
             raise
         except Exception as error:
             row["error"] = one_line(error)
@@ -175,6 +182,16 @@ class ImageWorker:
             write_png(array, self.run_folder / name)
         except OSError as error:
             raise _KeepingError(name) from error
+
+
+def _check_there(image: StreamImage) -> None:
+    for key in ("image", "label"):
+        path = image.item[key]
+        if not os.path.exists(path):
+            raise _GoneError(
+                f"{path} was there when the run was planned and is gone. Bring it back, then run "
+                "the same command again."
+            )
 
 
 def _tensor(image: Tensor) -> Tensor:

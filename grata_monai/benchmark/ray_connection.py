@@ -60,7 +60,9 @@ def connected(address: str | None = None) -> Iterator[Any]:
     if address is not None:
         _check_address(address)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        ray.init(
+            address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+        )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ValueError(_no_cluster(address, " ".join(str(error).split()))) from error
     try:

@@ -94,7 +94,7 @@ def _run_cells(
 
 
 def _actor(ray: Any) -> Any:
-    """Start what workers talk to, on this node, so that no other node's loss takes it along."""
+    """Start what workers talk to: on this node and no other, whose loss would take it along."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)

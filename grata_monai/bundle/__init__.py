@@ -21,7 +21,7 @@ from grata_monai.bundle.data import (
 )
 from grata_monai.bundle.guard import exits_on_user_error
 from grata_monai.bundle.location import bundle_dir, bundle_root
-from grata_monai.bundle.output import claim_output, release_output, state_path
+from grata_monai.bundle.output import claim_output, clear_output, release_output, state_path
 from grata_monai.bundle.prefetching import PrefetchDataLoader
 from grata_monai.bundle.running import check_windows, fast_precision, make_execution
 from grata_monai.bundle.safety import inspection, make_guard, run_identity
@@ -75,6 +75,7 @@ __all__ = [
     "check_training",
     "check_windows",
     "claim_output",
+    "clear_output",
     "common_folder",
     "domains_in",
     "exits_on_user_error",

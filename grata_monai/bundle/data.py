@@ -20,6 +20,7 @@ from grata_monai.data import (
 
 Datalist = list[FundusItem]
 DEFAULT_SHARE = 0.2
+LONGEST_STEM = 255 - len("_overlay.png")
 _NO_DATA = (
     "There is no data: give --dataset_dir with a folder of images, the root folder of the authors' "
     "layout, a CSV file or one image."
@@ -175,7 +176,16 @@ def common_folder(items: Sequence[FundusItem]) -> str | None:
     images = {item["image"] for item in items}
     if len({Path(image).stem for image in images}) == len(images):
         return None
-    return os.path.commonpath([os.path.dirname(image) for image in images])
+    return shared_folder(items)
+
+
+def shared_folder(items: Sequence[FundusItem]) -> str:
+    """Return the deepest folder that all images are below.
+
+    Args:
+        items: MONAI datalist, not empty.
+    """
+    return os.path.commonpath([os.path.dirname(os.path.abspath(item["image"])) for item in items])
 
 
 def _has_splits(path: Path, domain: str | None) -> bool:
@@ -196,7 +206,19 @@ def _require_masks(items: Datalist, source: Path) -> None:
 
 
 def _check_names(items: Datalist) -> None:
-    """Check that no two images of a folder differ by their extension alone."""
+    """Check that results of all images can have names, each its own.
+
+    Raises:
+        ValueError: If two images of a folder differ by their extension alone, or a name is so long
+            that a file system takes none that is longer.
+    """
+    for item in items:
+        stem = os.path.splitext(os.path.basename(item["image"]))[0]
+        if len(os.fsencode(stem)) > LONGEST_STEM:
+            raise ValueError(
+                f"The name of {item['image']} is so long that its results, which add to it, cannot "
+                f"be written; rename it to at most {LONGEST_STEM} bytes before the extension."
+            )
     stems = Counter(os.path.splitext(image)[0] for image in {item["image"] for item in items})
     stem, count = stems.most_common(1)[0]
     if count > 1:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -17,7 +18,16 @@ from grata_monai.bundle.guard import exits_on_user_error
 from grata_monai.handlers.gathering import gathered, is_distributed, is_first
 
 _STATE = ".state.pt"
-_RESULTS = ("trace.csv", "timing.csv", "skipped.csv", "metrics.csv", "val_*_raw.csv", f"*{_STATE}")
+_PICTURES = tuple(f"predictions/**/*_{end}" for end in ("seg.png", "seg.nii.gz", "overlay.png"))
+_RESULTS = (
+    "trace.csv",
+    "timing.csv",
+    "skipped.csv",
+    "metrics.csv",
+    "val_*_raw.csv",
+    f"*{_STATE}",
+    *_PICTURES,
+)
 _held: dict[Path, FileLock] = {}  # a run that failed in this process does not bar the next one
 
 
@@ -25,7 +35,7 @@ _held: dict[Path, FileLock] = {}  # a run that failed in this process does not b
 def claim_output(
     output_dir: str | os.PathLike[str], *, resume: bool = False, overwrite: bool = False
 ) -> None:
-    """Take a folder for the results of this run.
+    """Take a folder for the results of this run; what there is in it stays.
 
     Of a distributed run the first process does it, and all of them learn if it fails.
 
@@ -33,8 +43,7 @@ def claim_output(
         output_dir: The folder; made if needed.
         resume: Whether to go on with what an earlier run has left there; from the start if it was
             stopped before it saved a state.
-        overwrite: Whether to start anew where there are results; tables of the earlier run are
-            removed, pictures are replaced one by one.
+        overwrite: Whether to start anew where there are results (``clear_output``).
 
     Raises:
         OSError: If the folder cannot be written.
@@ -45,17 +54,40 @@ def claim_output(
     check_flag("the bundle", "overwrite", overwrite)
     if resume and overwrite:
         raise ValueError("'resume' goes on with results, 'overwrite' gives them up; choose one.")
-    failures: list[Exception] = []
-    if is_first():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _lock(folder)
-            _make_room(folder, resume=resume, overwrite=overwrite)
-        except (OSError, ValueError) as error:
-            failures.append(error)
-    # The others wait here, so that nobody writes before the folder is claimed.
-    for failure in gathered(failures):
-        raise failure
+
+    def claim() -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        _lock(folder)
+        _remove_half_written(folder)
+        if resume:
+            _check_processes(folder)
+        elif not overwrite:
+            _check_empty(folder)
+
+    _in_first_process(claim)
+
+
+@exits_on_user_error
+def clear_output(output_dir: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Remove the results of an earlier run, tables and pictures, if they are given up.
+
+    Comes after everything that can be checked, so that no mistake in a command costs results.
+
+    Args:
+        output_dir: The folder, claimed.
+        overwrite: Whether to.
+
+    Raises:
+        OSError: If they cannot be removed.
+    """
+    folder = checked_path(output_dir, "output_dir")
+
+    def clear() -> None:
+        for path in _results_in(folder):
+            path.unlink()
+
+    if overwrite:
+        _in_first_process(clear)
 
 
 def state_path(output_dir: str | os.PathLike[str]) -> Path:
@@ -94,15 +126,37 @@ def _lock(folder: Path) -> None:
     _held[key] = lock
 
 
-def _make_room(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    remove_partial_files(folder)  # of a run that was killed; nobody else is writing here
-    found = sorted(path for pattern in _RESULTS for path in folder.glob(pattern))
-    if resume:
-        _check_processes(folder)
-    elif overwrite:
-        for path in found:
-            path.unlink()
-    elif found:
+def _in_first_process(do: Callable[[], None]) -> None:
+    """Let the first process do something while the others wait; if it fails, it does in all."""
+    failures: list[Exception] = []
+    if is_first():
+        try:
+            do()
+        except (OSError, ValueError) as error:
+            failures.append(error)
+    for failure in gathered(failures):
+        raise failure
+
+
+def _remove_half_written(folder: Path) -> None:
+    """Remove what a run that was killed left; other folders in this one may be another run's."""
+    for place in (folder, *_folders_of_pictures(folder)):
+        remove_partial_files(place)
+
+
+def _folders_of_pictures(folder: Path) -> list[Path]:
+    pictures = folder / "predictions"
+    return [pictures, *(path for path in pictures.rglob("*") if path.is_dir())]
+
+
+def _results_in(folder: Path) -> list[Path]:
+    found = (path for pattern in _RESULTS for path in folder.glob(pattern))
+    return sorted(path for path in found if path.is_file())
+
+
+def _check_empty(folder: Path) -> None:
+    found = _results_in(folder)
+    if found:
         raise ValueError(
             f"{folder} holds the results of an earlier run ({found[0].name}). Go on with it "
             "(--resume), replace it (--overwrite), or give another folder."

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,11 +14,14 @@ import torch
 from torch import nn
 
 from grata_monai._checks import check_flag
+from grata_monai.bundle.data import shared_folder
 from grata_monai.bundle.guard import exits_on_user_error
 from grata_monai.data import FundusItem
 from grata_monai.inferers import AdaptiveInferer, StreamGuard
 from grata_monai.inferers.stream_guard import OnFault
 from grata_monai.state import hash_of_tensors
+
+_DIGITS = 16
 
 
 @exits_on_user_error
@@ -53,17 +57,28 @@ def inspection(
 def run_identity(
     settings: Mapping[str, Any], items: Sequence[FundusItem], network: nn.Module
 ) -> dict[str, Any]:
-    """Return what the state of a run belongs to; files may have been moved since.
+    """Return what the state of a run belongs to; all images may have been moved together since.
 
     Args:
         settings: Values of the config's keys, as ``settings.json`` has them.
         items: The whole stream.
         network: The source with its weights.
     """
-    paths = "\n".join(item["image"] for item in items)
     plain = json.loads(json.dumps(dict(settings), default=str))
     for key in ("weights", "dataset_dir"):
         plain.pop(key, None)
-    digest = hashlib.sha256(paths.encode("utf-8", "surrogateescape")).hexdigest()
-    images = f"{len(items)} with the SHA-256 {digest} of their paths"
-    return {**plain, "images": images, "source": hash_of_tensors(network.state_dict())}
+    root = shared_folder(items)
+    return {
+        **plain,
+        "images": _list_of("image", items, root),
+        "masks": _list_of("label", items, root),
+        "source": f"of SHA-256 {hash_of_tensors(network.state_dict())[:_DIGITS]}",
+    }
+
+
+def _list_of(key: str, items: Sequence[FundusItem], root: str) -> str:
+    """Return how many files there are, and what tells their names and order from others."""
+    files = [os.path.relpath(item[key], root) if key in item else "" for item in items]
+    names = "\n".join(files).encode("utf-8", "surrogateescape")
+    digest = hashlib.sha256(names).hexdigest()[:_DIGITS]
+    return f"{sum(map(bool, files))} (names and order: {digest})"

@@ -87,6 +87,7 @@ def check_settings(
     num_workers: int = 0,
     roi_size: int = 800,
     prefetch: int = 0,
+    save_every: int = 1,
     **switches: bool,
 ) -> None:
     """Check what the network and the data of a config depend on.
@@ -97,6 +98,7 @@ def check_settings(
         num_workers: Loading processes, >= 0.
         roi_size: Side of the region around the disc in pixels of the photograph, >= 1.
         prefetch: Images to hold ready while one is adapted, >= 0.
+        save_every: Images between two saves of the run's state, >= 1.
         switches: Keys that are True or False; MONAI takes a word like ``false`` for a text, which
             would count as true.
     """
@@ -105,6 +107,7 @@ def check_settings(
     check_number("the bundle", "roi_size", roi_size, minimum=1, integer=True)
     check_number("the bundle", "num_workers", num_workers, minimum=0, integer=True)
     check_number("the bundle", "prefetch", prefetch, minimum=0, integer=True)
+    check_number("the bundle", "save_every", save_every, minimum=1, integer=True)
     check_image_size(image_size)
     if isinstance(heads, str) or not isinstance(heads, Sequence):
         raise TypeError(f"The 'heads' must be a list such as \"['rotation']\". Got {heads!r}.")

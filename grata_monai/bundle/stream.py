@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from grata_monai._files import atomic_path
 from grata_monai.bundle.guard import user_error
+from grata_monai.bundle.outage import OutageWatch
 from grata_monai.bundle.prefetching import Failure, PrefetchDataLoader, read_ahead
 from grata_monai.data import FundusItem
 from grata_monai.handlers.gathering import gathered, is_first
@@ -33,7 +34,8 @@ class ImageStream(PrefetchDataLoader):
     """Loads one image after the other, each with its ``position`` in the whole stream.
 
     An image that cannot be read, or that ``inspect`` refuses, is left out: the log warns of it, a
-    CSV file names it and why, and the stream goes on. How many there will be is therefore not known
+    CSV file names it and why, and the stream goes on. Only if all images of a folder vanish while
+    it runs, it ends, so that they can be brought back. How many there will be is therefore not known
     before the end, and ``len()`` refuses to say. The stream has a state, with which it goes on
     behind the images of an earlier run.
 
@@ -80,11 +82,12 @@ class ImageStream(PrefetchDataLoader):
 
         Raises:
             ValueError: If no image of the whole stream could be used.
+            OSError: If the data, or this machine, drop out (``OutageWatch``).
         """
         if not self._resumed:
             self._place, self.skipped = 0, {}
         self._resumed = False
-        start, total = self._place, len(self.items)
+        start, total, watch = self._place, len(self.items), OutageWatch(self.items)
         self._remaining.start = start
         quiet = self.title is None or not is_first()
         with (
@@ -100,6 +103,8 @@ class ImageStream(PrefetchDataLoader):
         ):
             for place, outcome in enumerate(outcomes, start):
                 reason = self._objection(outcome)
+                if isinstance(outcome, Failure):
+                    watch.check(self.items[place], outcome.error)
                 self._place = place + 1
                 if reason:
                     self._skip(place, reason)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -91,16 +92,21 @@ def run_training(trainer: Any) -> None:
     trainer.run()
 
 
-def start_distributed(backend: str, device: torch.device) -> None:
+def start_distributed(
+    backend: str, device: torch.device, *, patience: timedelta | None = None
+) -> None:
     """Join the processes that ``torchrun`` started; only the first of them logs.
 
     Args:
         backend: ``"nccl"`` or ``"gloo"``.
         device: Device of this process.
+        patience: How long a process waits for another; None for torch's 10 to 30 minutes. Where
+            they meet only at the end, one that has less to do waits for long; one that fails is
+            noticed at once all the same.
     """
     distributed = torch.distributed
     if not distributed.is_initialized():
-        distributed.init_process_group(backend=backend, init_method="env://")
+        distributed.init_process_group(backend=backend, init_method="env://", timeout=patience)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if distributed.get_rank() > 0:

@@ -118,8 +118,8 @@ def adapt(
     DATA is a folder of photographs, a folder in the published layout, a CSV list or one
     photograph. Label maps (PNG, NIfTI) and overlays go to OUTPUT/predictions, what the adaptation
     did to OUTPUT/trace.csv and, if there are masks to compare with, scores beside it. Images that
-    cannot be used are named in OUTPUT/skipped.csv. A run that was stopped, however, goes on with
-    the same command and --resume, to the same bits on a CPU. This is the bundle's inference config.
+    cannot be used are named in OUTPUT/skipped.csv. If a run was killed or stopped, the same
+    command with --resume goes on with it, to the same bits on a CPU. This is the bundle's inference config.
     """
     from grata_monai.bundle import run_workflow, summarize, summary_table
 

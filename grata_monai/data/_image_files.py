@@ -17,6 +17,7 @@ from grata_monai.imaging.reading import UNREADABLE, open_image
 IMAGE_SUFFIXES = (".bmp", *DICOM_SUFFIXES, ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 _IMAGE_FOLDERS = ("image", "images")
 _MASK_FOLDERS = ("mask", "masks")
+_OF_A_RUN = frozenset({"settings.json", "trace.csv", "run.state.pt"})
 
 
 def is_image_name(path: Path) -> bool:
@@ -27,8 +28,8 @@ def is_image_name(path: Path) -> bool:
 def find_images(folder: Path) -> list[Path]:
     """Return all images below a folder in natural order (``2.png`` before ``10.png``).
 
-    Hidden files and folders, folders of masks, and the predictions of an earlier run (beside its
-    ``trace.csv``) are left out. If the folder itself has both an
+    Hidden files and folders, folders of masks, and the predictions of an earlier run (beside a
+    file that it has written) are left out. If the folder itself has both an
     image folder and a mask folder, only the image folder is searched.
     """
     names = {entry.name.lower(): entry for entry in folder.iterdir() if entry.is_dir()}
@@ -37,7 +38,7 @@ def find_images(folder: Path) -> list[Path]:
     start = image_folders[0] if image_folders and has_masks else folder
     found: list[Path] = []
     for parent, folders, files in os.walk(start):
-        results = {"predictions"} if "trace.csv" in files else set()
+        results = set() if _OF_A_RUN.isdisjoint(files) else {"predictions"}
         folders[:] = [n for n in folders if not _is_skipped_folder(n) and n not in results]
         found.extend(path for path in (Path(parent, name) for name in files) if is_image_name(path))
     return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))

@@ -20,7 +20,7 @@ def gathered(items: list[_Item]) -> list[_Item]:
         items: What this process has; anything that can be pickled.
 
     Raises:
-        ConnectionError: If another process has ended instead.
+        ConnectionError: If another process has ended instead, or does not answer in time.
     """
     if not is_distributed():
         return items
@@ -29,7 +29,8 @@ def gathered(items: list[_Item]) -> list[_Item]:
         distributed.all_gather_object(parts, items)
     except RuntimeError as error:  # how gloo and nccl say that nobody answers
         raise ConnectionError(
-            "Another process of this run has failed; its own message says why."
+            "Another process of this run has failed or does not answer; its own message says why "
+            f"({str(error).splitlines()[0][:200]})."
         ) from error
     return [item for part in parts for item in part]
 

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from ignite.engine import Engine, Events
 
 from grata_monai._checks import check_number
+from grata_monai.handlers.gathering import gathered
 from grata_monai.state import read_state, write_state
 
 FILE_VERSION = 1
@@ -29,12 +31,13 @@ class Stateful(Protocol):
 
 
 class StreamStateSaver:
-    """Writes the state of a run to one file, atomically, every few images and at the end.
+    """Writes the state of a run to one file, atomically: at first, every few images, at the end.
 
     A run that is killed at any moment goes on from the file: with the same images, settings,
     device and library versions its results on a CPU are bit for bit those of a run without
     interruption. Images since the last save are done again. A file that does not fit is refused
-    before any part has begun, and so before any has written. Put it behind all its parts: they act
+    before any part has begun, and so before any has written, in no process of a distributed run;
+    and as there is a file from the start, so is a run that was killed early. Put it behind all its parts: they act
     first at the start of an epoch and after each image.
 
     Args:
@@ -89,17 +92,19 @@ class StreamStateSaver:
         """Read the file, if that is wanted and there is one.
 
         Raises:
-            ValueError: If it is damaged or belongs to another run.
+            ValueError: If it is damaged or belongs to another run; here or in another process.
+            OSError: If it cannot be read, likewise.
         """
-        self._found = None
-        if self.resume and self.path.exists():
-            state = read_state(self.path, device=engine.state.device)
-            with self._explaining():
-                self._check(state)
-                self._found = {name: state["parts"][name] for name in self.parts}
+        failures: list[Exception] = []
+        try:
+            self._found = self._read(engine.state.device) if self.resume else None
+        except (OSError, ValueError) as error:
+            failures.append(error)
+        for failure in gathered(failures):
+            raise failure
 
     def load(self, engine: Any) -> None:
-        """Let the parts go on from what was found.
+        """Let the parts go on from what was found; if there was nothing, write what they begin as.
 
         Raises:
             ValueError: If a part cannot, e.g. because it is of another source network.
@@ -109,6 +114,17 @@ class StreamStateSaver:
             with self._explaining():
                 for name, part in self.parts.items():
                     part.load_state_dict(found[name])
+        else:
+            self.save(engine)
+
+    def _read(self, device: torch.device) -> dict[str, Any] | None:
+        """Return the states of all parts, or None if there is no file."""
+        if not self.path.exists():
+            return None
+        state = read_state(self.path, device=device)
+        with self._explaining():
+            self._check(state)
+            return {name: state["parts"][name] for name in self.parts}
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:

@@ -253,13 +253,19 @@ def test_logits_that_are_not_finite_are_an_error(task_of, failing):
     assert row["picture"] != ""
 
 
-def test_a_file_that_is_gone_is_an_error_of_its_image(task_of):
-    task = task_of("source")
-    number, image = task.stream[1]
-    gone = replace(image, item={**image.item, "image": str(task.run / "gone.png")})
-    outcome = run_cell(replace(task, stream=[task.stream[0], (number, gone), *task.stream[2:]]))
-    assert (outcome.images, outcome.failed_images) == (7, 1)
-    assert "gone.png" in rows_of(task)[1]["error"]
+@pytest.mark.parametrize("key", ["image", "label"])
+def test_a_cell_whose_data_are_gone_waits_for_them(task_of, key):
+    task = task_of("tent")
+    number, image = task.stream[3]
+    gone = replace(image, item={**image.item, key: str(task.run / "gone.png")})
+    outcome = run_cell(replace(task, stream=[*task.stream[:3], (number, gone), *task.stream[4:]]))
+    assert (outcome.status, outcome.images) == ("failed", 2)
+    assert "gone.png was there when the run was planned and is gone" in outcome.error
+    again = run_cell(task)
+    assert (again.status, again.images, again.failed_images) == ("complete", 7, 0)
+    whole = task_of("tent", run="whole")
+    run_cell(whole)
+    assert rows_of(task) == rows_of(whole)
 
 
 def test_a_folder_that_cannot_be_written_fails_the_cell_and_not_its_images(task_of, monkeypatch):

@@ -203,12 +203,12 @@ def test_all_preprocessings_cut_a_region_of_the_configs_size():
 
 
 def test_inference_on_several_gpus_starts_as_on_one():
-    initialize = read("multi_gpu_inference")["initialize"]
-    assert initialize[0].startswith("$grata.start_distributed(")
-    others = [line for line in initialize[1:] if line != "$@share"]
-    assert others == read("inference")["initialize"]
-    finalize = read("multi_gpu_inference")["finalize"]
-    assert finalize == [*read("inference")["finalize"], "$grata.stop_distributed()"]
+    assert read("inference")["initialize"][0] == "$@processes"
+    overlay = read("multi_gpu_inference")
+    assert overlay["processes"].startswith("$grata.start_distributed(")
+    assert overlay["+checks"] == ["$@share"]
+    assert overlay["+finalize"] == ["$grata.stop_distributed()"]
+    assert not overlay.keys() & {"initialize", "run", "finalize"}
 
 
 def test_training_on_several_gpus_starts_as_on_one():

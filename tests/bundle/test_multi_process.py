@@ -37,8 +37,12 @@ def adapt_together(rank, folder, runs):
     torch.set_num_threads(1)
     outcomes = {}
     for name, settings in runs.items():
-        if settings.get("resume") and rank == 1:  # as if it had been killed before its first save
-            (settings["output_dir"] / "run.2-of-2.state.pt").unlink()
+        if settings.get("resume") and rank == 1:
+            state = settings["output_dir"] / "run.2-of-2.state.pt"
+            if name == "damaged":
+                state.write_bytes(state.read_bytes()[:-1000])
+            else:  # as if it had been killed before it had written anything
+                state.unlink()
         store = distributed.FileStore(str(folder / f"{name}.store"), PROCESSES)
         distributed.init_process_group("gloo", store=store, rank=rank, world_size=PROCESSES)
         with (folder / f"{name}.{rank}.log").open("w") as log, contextlib.redirect_stderr(log):
@@ -94,6 +98,7 @@ def cases(root, half_broken, weights):
             "data sets": whole,
             "half broken": whole | {"dataset_dir": half_broken},
             "resumed": each,
+            "damaged": each,
             "claimed": each,
             "one data set": whole | {"domain": TRAINING_DOMAIN},
             "barred": whole,
@@ -106,8 +111,9 @@ def together(root, cases, tmp_path_factory):
     """The folder with the results of two processes, and what each of them says of each run."""
     folder = tmp_path_factory.mktemp("together")
     runs = {name: settings | {"output_dir": folder / name} for name, settings in cases.items()}
-    again = runs["resumed"] | {"resume": True}
-    runs = {"resumed at first": runs["resumed"], **runs, "resumed": again}
+    first = {f"{name} at first": runs[name] for name in ("resumed", "damaged")}
+    again = {name: runs[name] | {"resume": True} for name in ("resumed", "damaged")}
+    runs = first | runs | again
     (folder / "claimed").mkdir()
     for path in (root / TRAINING_DOMAIN).rglob("image/*.png"):  # folders where files should be
         (folder / "barred" / "predictions" / f"{path.stem}_seg.png").mkdir(parents=True)
@@ -156,6 +162,14 @@ def test_what_is_refused_is_refused_in_all_processes(together):
         assert "\n" not in first
     assert [path.name for path in (folder / "claimed").iterdir()] == [".lock"]
     assert not (folder / "one data set").exists()
+
+
+def test_a_state_that_one_process_refuses_costs_none_its_results(together):
+    folder, outcomes = together
+    first, second = (outcome["damaged"] for outcome in outcomes)
+    assert first == second
+    assert "run.2-of-2.state.pt is no saved state, or is damaged" in first
+    assert contents(folder / "damaged") == contents(folder / "images")
 
 
 def test_nobody_waits_for_a_process_that_has_failed(together):

@@ -22,12 +22,13 @@ from filelock import FileLock
 
 from grata_monai.bundle import (
     claim_output,
+    clear_output,
     release_output,
     run_workflow,
     save_settings,
     state_path,
 )
-from tests.bundle.conftest import SIZE
+from tests.bundle.conftest import DOMAIN, SIZE
 
 NOBODY = 65534
 posix = pytest.mark.skipif(sys.platform == "win32", reason="rights and limits of POSIX")
@@ -107,27 +108,82 @@ def test_earlier_results_are_refused_and_stay_as_they_are(infer, finished):
 
 @pytest.mark.parametrize(
     "name",
-    ["trace.csv", "timing.csv", "skipped.csv", "metrics.csv", "val_assd_raw.csv", "run.state.pt"],
+    [
+        "trace.csv",
+        "timing.csv",
+        "skipped.csv",
+        "metrics.csv",
+        "val_assd_raw.csv",
+        "run.state.pt",
+        "predictions/eye_seg.png",
+        "predictions/left/eye_seg.nii.gz",
+        "predictions/left/eye_overlay.png",
+    ],
 )
-def test_each_table_counts_as_a_result_and_overwriting_removes_it(tmp_path, name):
-    (tmp_path / name).write_text("earlier")
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(SystemExit, match=rf"results of an earlier run \({name}\)"):
+def test_each_file_counts_as_a_result_until_it_is_given_up(tmp_path, name):
+    mine = {tmp_path / "notes.txt", tmp_path / "predictions" / "notes.txt", tmp_path / "a_seg.png"}
+    (tmp_path / "predictions" / "left").mkdir(parents=True)
+    for path in (*mine, tmp_path / name):
+        path.write_text("earlier")
+    before = contents(tmp_path)
+    with pytest.raises(
+        SystemExit, match=rf"results of an earlier run \({os.path.basename(name)}\)"
+    ):
         claim_output(tmp_path)
-    assert (tmp_path / name).read_text() == "earlier"
+    lock = tmp_path / ".lock"
     claim_output(tmp_path, overwrite=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "notes.txt"]
+    clear_output(tmp_path)
+    assert contents(tmp_path) == before | {lock: b""}
+    clear_output(tmp_path, overwrite=True)
+    assert contents(tmp_path).keys() == mine | {lock}
 
 
 def test_what_killed_processes_left_half_written_is_removed(tmp_path):
-    (tmp_path / "predictions").mkdir()
-    for name in (".partial-trace.x.csv", "predictions/.partial-eye_seg.x.png", "other.csv"):
+    names = [
+        ".partial-trace.x.csv",
+        "predictions/.partial-eye_seg.x.png",
+        "predictions/left/.partial-eye_seg.x.png",
+        "other.csv",
+        "another run/.partial-trace.x.csv",
+    ]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("half")
     claim_output(tmp_path)
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
-        ".lock",
-        "other.csv",
-    ]
+    left = {path.relative_to(tmp_path).as_posix() for path in contents(tmp_path)}
+    assert left == {".lock", *names[3:]}
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ({"weights": "nowhere.pt"}, "There are no weights"),
+        ({"weights": __file__}, "is not a checkpoint"),
+        ({"device": "cuda:77"}, "The device 'cuda:77' cannot be used"),
+        ({"method": "cotat"}, "did you mean 'cotta'"),
+        ({"save_every": 0}, "'save_every' parameter of the bundle must be an integer in"),
+        ({"save_every": "often"}, "'save_every' parameter of the bundle must be an integer in"),
+        ({"domain": "Elsewhere"}, "Elsewhere"),
+        ({"overlays": ["sliding_window"], "window_size": 32}, "'window_size'"),
+    ],
+)
+def test_no_mistake_in_a_command_costs_earlier_results(infer, finished, mistake, message):
+    before = contents(finished)
+    with pytest.raises(SystemExit, match=rf"^Error: .*{message}"):
+        infer(**{"overwrite": True} | mistake)
+    assert contents(finished) == before
+
+
+def test_overwriting_leaves_no_picture_of_the_earlier_run(infer, finished, root, tmp_path):
+    """An image that is left out now, but was not then, has none."""
+    data = shutil.copytree(root, tmp_path / "data")
+    broken = min((data / DOMAIN).rglob("image/*.png"))
+    broken.write_bytes(broken.read_bytes()[:200])
+    assert (finished / "predictions" / f"{broken.stem}_seg.png").exists()
+    infer(dataset_dir=str(data), method="source", overwrite=True)
+    names = {path.name for path in (finished / "predictions").iterdir()}
+    assert len(names) == 3
+    assert not [name for name in names if name.startswith(broken.stem)]
 
 
 def test_going_on_and_overwriting_exclude_each_other(tmp_path):
@@ -156,7 +212,8 @@ def test_a_flag_in_lower_case_is_explained(tmp_path):
     [
         ({"seed": 1}, "seed was 0 and is 1"),
         ({"method": "ptbn", "beta": None}, "method was 'tent' and is 'ptbn'"),
-        ({"domain": "Synthetic_B"}, "images was '2 with the SHA-256 .*and is '5 with the SHA-256"),
+        ({"domain": "Synthetic_B"}, r"images was '2 \(names and order: .*and is '5 \(names and "),
+        ({"save": False}, "save was True and is False"),
     ],
 )
 def test_going_on_with_other_settings_is_refused_and_all_stays(infer, finished, changed, message):
@@ -187,6 +244,18 @@ def test_settings_stay_only_beside_the_state_they_go_with(tmp_path, left):
     assert json.loads((tmp_path / "settings.json").read_text()) == {"seed": 1}
     save_settings(tmp_path, seed=3)
     assert json.loads((tmp_path / "settings.json").read_text()) == {"seed": 3}
+
+
+def test_going_on_without_the_masks_is_refused(infer, finished, root, tmp_path):
+    """The scores of the images so far would be lost."""
+    data = shutil.copytree(root, tmp_path / "data")
+    for path in data.glob(f"{DOMAIN}*.csv"):
+        path.write_text("".join(line.split(",")[0] + "\n" for line in path.read_text().split()))
+    before = contents(finished)
+    message = r"masks was '2 \(names.*' and is '0 \("
+    with pytest.raises(SystemExit, match=rf"^Error: .*run\.state\.pt is of a run .*{message}"):
+        infer(method="tent", resume=True, dataset_dir=str(data))
+    assert contents(finished) == before
 
 
 def test_going_on_with_a_finished_run_changes_nothing(infer, finished):

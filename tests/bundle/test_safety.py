@@ -167,14 +167,18 @@ def test_the_guard_of_a_config():
 
 def test_what_the_state_of_a_run_belongs_to(tmp_path):
     settings = {"seed": 0, "weights": tmp_path / "a.pt", "dataset_dir": "a", "options": {"b": (1,)}}
-    items = [{"image": "/a/1.png"}, {"image": "/a/2\udcff.png"}]
+    items = [{"image": "/a/b/1.png", "label": "/a/m/1.png"}, {"image": "/a/c/2\udcff.png"}]
     network = nn.Linear(1, 1)
     identity = run_identity(settings, items, network)
     moved = settings | {"weights": "b.pt", "dataset_dir": "/b"}
     assert identity == run_identity(moved, items, copy.deepcopy(network))
-    assert identity == run_identity(settings, [{**item, "label": "x"} for item in items], network)
+    elsewhere = [{key: f"/new{path}" for key, path in item.items()} for item in items]
+    assert identity == run_identity(settings, elsewhere, network)
     assert identity["options"] == {"b": [1]}
-    for other in (items[::-1], items[:1], [*items, *items]):
+    masked = [{**item, "label": "/a/m/1.png"} for item in items]
+    bare = [{"image": item["image"]} for item in items]
+    renamed = [items[0], {"image": "/a/c/3.png"}]
+    for other in (items[::-1], items[:1], [*items, *items], masked, bare, renamed):
         assert run_identity(settings, other, network) != identity
     assert run_identity(settings | {"seed": 1}, items, network) != identity
     assert run_identity(settings, items, nn.Linear(1, 1)) != identity

@@ -111,6 +111,13 @@ def test_interrupted_and_resumed_equals_uninterrupted(path, tmp_path, stop, ever
     assert torch.equal(again.learner.weight, whole.learner.weight)
 
 
+def test_a_run_that_was_killed_early_is_known(path):
+    with pytest.raises(KeyboardInterrupt):
+        Run(path, stop=0, identity={"seed": 0}).go()
+    with pytest.raises(ValueError, match="seed was 0 and is 1"):
+        Run(path, resume=True, identity={"seed": 1}).go()
+
+
 def test_without_being_asked_it_begins_anew(path):
     Run(path).go()
     assert len(Run(path).go().places) == 7
