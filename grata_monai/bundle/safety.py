@@ -70,15 +70,15 @@ def run_identity(
     root = shared_folder(items)
     return {
         **plain,
-        "images": _list_of("image", items, root),
-        "masks": _list_of("label", items, root),
+        "images": _list_of([item["image"] for item in items], root),
+        "masks": _list_of([item.get("label") for item in items], root),
         "source": f"of SHA-256 {hash_of_tensors(network.state_dict())[:_DIGITS]}",
     }
 
 
-def _list_of(key: str, items: Sequence[FundusItem], root: str) -> str:
+def _list_of(paths: Sequence[str | None], root: str) -> str:
     """Return how many files there are, and what tells their names and order from others."""
-    files = [os.path.relpath(item[key], root) if key in item else "" for item in items]
+    files = ["" if path is None else os.path.relpath(path, root) for path in paths]
     names = "\n".join(files).encode("utf-8", "surrogateescape")
     digest = hashlib.sha256(names).hexdigest()[:_DIGITS]
     return f"{sum(map(bool, files))} (names and order: {digest})"

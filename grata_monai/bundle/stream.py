@@ -35,9 +35,9 @@ class ImageStream(PrefetchDataLoader):
 
     An image that cannot be read, or that ``inspect`` refuses, is left out: the log warns of it, a
     CSV file names it and why, and the stream goes on. Only if all images of a folder vanish while
-    it runs, it ends, so that they can be brought back. How many there will be is therefore not known
-    before the end, and ``len()`` refuses to say. The stream has a state, with which it goes on
-    behind the images of an earlier run.
+    it runs, it ends, so that they can be brought back. How many there will be is therefore not
+    known before the end, and ``len()`` refuses to say. The stream has a state, with which it goes
+    on behind the images of an earlier run.
 
     Args:
         dataset: The datalist and how to load an item.

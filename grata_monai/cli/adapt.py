@@ -119,7 +119,8 @@ def adapt(
     photograph. Label maps (PNG, NIfTI) and overlays go to OUTPUT/predictions, what the adaptation
     did to OUTPUT/trace.csv and, if there are masks to compare with, scores beside it. Images that
     cannot be used are named in OUTPUT/skipped.csv. If a run was killed or stopped, the same
-    command with --resume goes on with it, to the same bits on a CPU. This is the bundle's inference config.
+    command with --resume goes on with it, to the same bits on a CPU. This is the bundle's inference
+    config.
     """
     from grata_monai.bundle import run_workflow, summarize, summary_table
 

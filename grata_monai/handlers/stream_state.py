@@ -36,9 +36,9 @@ class StreamStateSaver:
     A run that is killed at any moment goes on from the file: with the same images, settings,
     device and library versions its results on a CPU are bit for bit those of a run without
     interruption. Images since the last save are done again. A file that does not fit is refused
-    before any part has begun, and so before any has written, in no process of a distributed run;
-    and as there is a file from the start, so is a run that was killed early. Put it behind all its parts: they act
-    first at the start of an epoch and after each image.
+    before any part has begun, and so before any has written, in all processes of a distributed run.
+    The file is there from the start on, so that a run that was killed early is known, too. Put it
+    behind all its parts: they act first at the start of an epoch and after each image.
 
     Args:
         path: The file.

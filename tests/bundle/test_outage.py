@@ -1,6 +1,6 @@
 # Copyright (c) grata_monai authors
 # SPDX-License-Identifier: Apache-2.0
-"""Data that drop out in the midst of a run end it, so that it can go on; a broken image does not."""
+"""Data that drop out in mid-run end it, so that it can go on; a broken image does not."""
 
 from __future__ import annotations
 
