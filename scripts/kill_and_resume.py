@@ -5,6 +5,7 @@
     python scripts/kill_and_resume.py                                # 20 kills, 4 minutes
     python scripts/kill_and_resume.py --kills 100 --seed 1 --method tent
     python scripts/kill_and_resume.py --data PHOTOGRAPHS --weights model.pt --size 512
+    python scripts/kill_and_resume.py --device cuda     # where sums may come in another order
 
 Each is `python -m monai.bundle run ... --resume True`, a process of its own that dies of SIGKILL.
 When one comes to its end before its moment, its results are compared with those of a run without
@@ -168,6 +169,7 @@ def main() -> None:
         "--data", type=Path, help="a folder or list of photographs; needs --weights"
     )
     parser.add_argument("--weights", type=Path, help="a source model")
+    parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
     if given.kills < 1 or given.images < 2:
         parser.error("at least one kill and two images")
@@ -179,7 +181,7 @@ def main() -> None:
             data, weights = given.data.resolve(), given.weights.resolve()
         else:
             data, weights = write_inputs(folder, images=given.images, size=given.size)
-        settings = {"method": given.method, "image_size": given.size}
+        settings = {"method": given.method, "image_size": given.size, "device": given.device}
         experiment = Experiment(data, weights, folder, settings)
         experiment.run_once()
         kills, ends = experiment.kill(given.kills, random.Random(given.seed))

@@ -60,12 +60,13 @@ def sample(image: int, began: float) -> dict[str, float]:
         "memory_kib": pages * os.sysconf("SC_PAGE_SIZE") / 1024,
         "handles": len(os.listdir(PROCESS / "fd")),
         "threads": len(os.listdir(PROCESS / "task")),
+        "gpu_kib": torch.cuda.memory_allocated() / 1024 if torch.cuda.is_initialized() else 0.0,
         "tensors": len(tensors),
         "tensors_kib": sum(storages.values()) / 1024,
     }
 
 
-def segment(folder: Path, weights: Path, *, size: int, method: str) -> pd.DataFrame:
+def segment(folder: Path, weights: Path, *, size: int, method: str, device: str) -> pd.DataFrame:
     """Run the inference config over the stream and return samples of the process."""
     from ignite.engine import Events
     from monai.bundle import ConfigWorkflow
@@ -80,7 +81,7 @@ def segment(folder: Path, weights: Path, *, size: int, method: str) -> pd.DataFr
         output_dir=str(folder / "output"),
         image_size=size,
         method=method,
-        device="cpu",
+        device=device,
     )
     samples: list[dict[str, float]] = []
     began = time.monotonic()
@@ -108,13 +109,13 @@ def show(samples: pd.DataFrame) -> tuple[float, float]:
     """Print the table and the slope; returns the slope of memory and its standard error."""
     every = max(1, len(samples) // 10)
     shown = samples.iloc[[*range(0, len(samples) - 1, every), len(samples) - 1]]
-    print("| image | seconds | memory, MiB | file handles | threads | tensors | they hold, KiB |")
-    print("|---|---|---|---|---|---|---|")
+    print("| image | seconds | memory, MiB | GPU, MiB | handles | threads | tensors | their KiB |")
+    print("|---|---|---|---|---|---|---|---|")
     for row in shown.itertuples():
         print(
             f"| {row.image:.0f} | {row.seconds:.0f} | {row.memory_kib / 1024:.1f} | "
-            f"{row.handles:.0f} | {row.threads:.0f} | {row.tensors:.0f} | "
-            f"{row.tensors_kib:.0f} |"
+            f"{row.gpu_kib / 1024:.1f} | {row.handles:.0f} | {row.threads:.0f} | "
+            f"{row.tensors:.0f} | {row.tensors_kib:.0f} |"
         )
     half = samples[len(samples) // 2 :]
     growth, error = slope(half["image"], half["memory_kib"])
@@ -142,6 +143,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64, help="side of the images in px")
     parser.add_argument("--method", default="grata")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--bound", type=float, default=1024.0, help="KiB per 100 images")
     parser.add_argument("--csv", type=Path, help="where all samples go")
     given = parser.parse_args()
@@ -154,7 +156,8 @@ def main() -> None:
         folder = Path(name)
         write_stream(folder, images=given.images, size=given.size)
         weights = write_plausible_source(folder / "model.pt", size=given.size)
-        samples = segment(folder, weights, size=given.size, method=given.method)
+        how = {"size": given.size, "method": given.method, "device": given.device}
+        samples = segment(folder, weights, **how)
         whole = complete(folder / "output", given.images)
     if given.csv:
         samples.to_csv(given.csv, index=False)
@@ -163,6 +166,8 @@ def main() -> None:
     piled_up = [kind for kind in ("handles", "threads") if end[kind] > settled[kind]]
     if growth > given.bound:
         piled_up.append("memory")
+    if end["gpu_kib"] > settled["gpu_kib"] + given.bound:
+        piled_up.append("memory of the GPU")
     print(f"More at the end: {', '.join(piled_up) or 'nothing'} (bound {given.bound:g} KiB).")
     raise SystemExit(1 if piled_up or not whole else 0)
 
