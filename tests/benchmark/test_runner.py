@@ -153,13 +153,15 @@ def test_a_cell_that_fails_is_reported_and_tried_again(plan_of, tmp_path):
 def test_failed_images_of_an_earlier_run_are_still_failures(plan_of, tmp_path):
     plan = plan_of([METHODS[0]], targets=DOMAINS[:1])
     images = plan.domains[DOMAINS[0]].images
-    gone = replace(images[0], item={**images[0].item, "image": "gone.png"})
-    domain = replace(plan.domains[DOMAINS[0]], images=(gone, *images[1:]))
+    (tmp_path / "damaged.png").write_bytes(b"no picture")
+    item = {**images[0].item, "image": str(tmp_path / "damaged.png")}
+    damaged = replace(images[0], item=item)
+    domain = replace(plan.domains[DOMAINS[0]], images=(damaged, *images[1:]))
     plan = replace(plan, domains={**plan.domains, DOMAINS[0]: domain})
-    first, second = run(plan, tmp_path), run(plan, tmp_path)
+    first, second = run(plan, tmp_path / "out"), run(plan, tmp_path / "out")
     assert (first.failures, len(first.failed)) == (1, 1)
     assert (second.failures, second.outcomes, second.kept) == (1, (), 1)
-    assert "gone.png" in failures(tmp_path)[0]["error"]
+    assert "damaged.png" in failures(tmp_path / "out")[0]["error"]
 
 
 def test_left_out_images_are_named(plan_of, tmp_path):
