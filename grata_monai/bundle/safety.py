@@ -31,9 +31,17 @@ def make_guard(*, guard: bool = True, on_fault: OnFault = "predict") -> StreamGu
     Args:
         guard: Whether there is to be one.
         on_fault: What becomes of images with a fault: ``"predict"`` or ``"skip"``.
+
+    Raises:
+        ValueError: If images are to be skipped without a guard that would find them.
     """
     check_flag("the bundle", "guard", guard)
     made = StreamGuard(on_fault=on_fault)  # a wrong word is an error without a guard, too
+    if not guard and on_fault == "skip":
+        raise ValueError(
+            "The guard finds the images that 'on_fault' is to skip: leave the guard on, or leave "
+            "out 'on_fault'."
+        )
     return made if guard else None
 
 

@@ -161,6 +161,8 @@ def test_the_guard_of_a_config():
     assert guard.on_fault == "skip"
     with pytest.raises(SystemExit, match=r"^Error: The 'on_fault' .*did you mean 'skip'"):
         make_guard(guard=False, on_fault="skips")
+    with pytest.raises(SystemExit, match=r"^Error: .* leave the guard on"):
+        make_guard(guard=False, on_fault="skip")
     with pytest.raises(SystemExit, match=r"^Error: The 'guard' .* must be True or False. Got 'no'"):
         make_guard(guard="no")
 
