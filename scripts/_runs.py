@@ -62,8 +62,12 @@ def train_source(folder: Path, *, size: int) -> Path:
 
 
 def command(data: Path, weights: Path, output: Path, **settings: object) -> list[str]:
-    """Return the command that segments a data set, as users type it."""
-    settings = {"device": "cpu", "method": "grata", "beta": 1e-2, "save_every": 2} | settings
+    """Return the command that segments a data set, as users type it, with steps that one sees."""
+    from grata_monai.adapters import ADAPTERS
+
+    settings = {"device": "cpu", "method": "grata", "save_every": 2} | settings
+    if "beta" in ADAPTERS[settings["method"]].parameter_names():
+        settings = {"beta": 1e-2} | settings
     paths = {"dataset_dir": data, "weights": weights, "output_dir": output}
     flags = [part for key, value in (paths | settings).items() for part in (f"--{key}", str(value))]
     return [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(CONFIG), *flags]

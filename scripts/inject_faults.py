@@ -180,7 +180,7 @@ def weight_faults(lab: Lab) -> Iterator[Row]:
 def learning_faults(lab: Lab) -> Iterator[Row]:
     """Yield what became of a step that ruins the network."""
     for name, settings in {
-        "plain": {"method": "ptbn", "beta": None},
+        "plain": {"method": "ptbn"},
         "ruined": {"beta": 1e38},
     }.items():
         outcome = lab.run(lab.folder / name, **settings)
