@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ _NO_DATA = (
     "There is no data: give --dataset_dir with a folder of images, the root folder of the authors' "
     "layout, a CSV file or one image."
 )
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,8 @@ def _require_masks(items: Datalist, source: Path) -> None:
 def _check_names(items: Datalist) -> None:
     """Check that results of all images can have names, each its own.
 
+    An image that is listed again is meant so, but has one name: the log warns of it.
+
     Raises:
         ValueError: If two images of a folder differ by their extension alone, or a name is so long
             that a file system takes none that is longer.
@@ -219,8 +223,11 @@ def _check_names(items: Datalist) -> None:
                 f"The name of {item['image']} is so long that its results, which add to it, cannot "
                 f"be written; rename it to at most {LONGEST_STEM} bytes before the extension."
             )
-    stems = Counter(os.path.splitext(image)[0] for image in {item["image"] for item in items})
-    stem, count = stems.most_common(1)[0]
+    images = Counter(item["image"] for item in items)
+    for image, times in images.items():
+        if times > 1:
+            _logger.warning("%s is listed %d times; the last one's masks stay.", image, times)
+    stem, count = Counter(os.path.splitext(image)[0] for image in images).most_common(1)[0]
     if count > 1:
         raise ValueError(
             f"{count} images are called {stem} up to their extension, so their results would "

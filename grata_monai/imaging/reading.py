@@ -195,6 +195,8 @@ def _read(source: Readable, kind: str, convert: Callable[[Image.Image], _Result]
         if is_dicom(data):
             return convert(read_dicom(data))
         with open_image(source) as image:
+            if image.format == "TIFF" and getattr(image, "is_animated", False):
+                logger.warning("The %s %s has several pages; the first one is read.", kind, name)
             return convert(image)
     except UNREADABLE as error:
         raise ValueError(f"Cannot read the {kind} {name}: {error}") from error

@@ -16,6 +16,7 @@ from grata_monai.bundle import (
     common_folder,
     domains_in,
     exits_on_user_error,
+    inference_datalist,
     summarize,
     summary_table,
     training_split,
@@ -118,6 +119,15 @@ def test_domains(root, tmp_path):
     assert domains_in(root) == [DOMAIN, TRAINING_DOMAIN]
     with pytest.raises(ValueError, match="has no lists of domains"):
         domains_in(tmp_path)
+
+
+def test_an_image_that_is_listed_again_is_taken_again_with_a_warning(root, tmp_path, caplog):
+    image = sorted(root.rglob("image/*.png"))[0]
+    (tmp_path / "list.csv").write_text(f"image\n{image}\n{image}\n")
+    with caplog.at_level("WARNING", logger="grata_monai"):
+        items = inference_datalist(tmp_path / "list.csv")
+    assert [item["image"] for item in items] == [str(image)] * 2
+    assert f"{image} is listed 2 times" in caplog.text
 
 
 def test_common_folder_only_where_names_collide():

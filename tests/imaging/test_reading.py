@@ -36,6 +36,17 @@ def test_from_memory():
         read_photograph(ImageSource("half.png", source.data[:90]))
 
 
+@pytest.mark.parametrize("pages", [1, 3])
+def test_the_first_page_of_a_tiff_is_read_and_the_others_are_not_left_unsaid(pages, caplog):
+    first, other = Image.fromarray(PIXELS), Image.fromarray(255 - PIXELS)
+    buffer = io.BytesIO()
+    first.save(buffer, format="TIFF", save_all=True, append_images=[other] * (pages - 1))
+    with caplog.at_level(logging.WARNING, logger="grata_monai"):
+        read = read_photograph(ImageSource("stereo.tif", buffer.getvalue()))
+    assert np.array_equal(np.asarray(read), PIXELS)
+    assert ("stereo.tif has several pages" in caplog.text) == (pages > 1)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_following_the_exif_orientation_turns_back_what_was_turned(orientation, caplog):
     stored = {
