@@ -81,7 +81,7 @@ def read_photograph(source: Readable, *, follow_exif: bool | None = None) -> Ima
     Args:
         source: Path, or a file in memory.
         follow_exif: Whether to turn the photograph as its EXIF orientation says; None takes the
-            pixels as stored and logs a warning.
+            pixels as stored and logs a warning, as it does of a TIFF file with several pages.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -89,13 +89,8 @@ def read_photograph(source: Readable, *, follow_exif: bool | None = None) -> Ima
     """
 
     def convert(image: Image.Image) -> Image.Image:
-        orientation = _orientation(image)
-        if orientation != 1 and follow_exif is None:
-            logger.warning(
-                "%s has an EXIF orientation, which is not followed: rows and columns are as "
-                "stored. Rotate the file's pixels if masks were drawn on the rotated image.",
-                _name(source),
-            )
+        if follow_exif is None:
+            _warn(image, _name(source))
         return _to_rgb(ImageOps.exif_transpose(image) if follow_exif else image)
 
     return _read(source, "photograph", convert)
@@ -195,11 +190,21 @@ def _read(source: Readable, kind: str, convert: Callable[[Image.Image], _Result]
         if is_dicom(data):
             return convert(read_dicom(data))
         with open_image(source) as image:
-            if image.format == "TIFF" and getattr(image, "is_animated", False):
-                logger.warning("The %s %s has several pages; the first one is read.", kind, name)
             return convert(image)
     except UNREADABLE as error:
         raise ValueError(f"Cannot read the {kind} {name}: {error}") from error
+
+
+def _warn(image: Image.Image, name: str) -> None:
+    """Log what a photograph's file holds beyond the pixels that are taken."""
+    if _orientation(image) != 1:
+        logger.warning(
+            "%s has an EXIF orientation, which is not followed: rows and columns are as "
+            "stored. Rotate the file's pixels if masks were drawn on the rotated image.",
+            name,
+        )
+    if image.format == "TIFF" and getattr(image, "is_animated", False):
+        logger.warning("%s has several pages, of which the first is read.", name)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -115,7 +115,7 @@ class SaveSegmentationd(MapTransform):
     def _write(self, prediction: ImageArray, source: str, mask: str | None) -> None:
         paths = self._claim(source)
         labels = label_map(prediction)
-        photograph = np.asarray(read_photograph(source))
+        photograph = np.asarray(read_photograph(source, follow_exif=False))
         if labels.shape != photograph.shape[:2]:
             raise ValueError(
                 f"The prediction has the size {labels.shape}, but {source} has "
