@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import os
 import tempfile
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 _PARTIAL = ".partial-"
@@ -23,8 +25,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path``; on success it takes the place of ``path``.
 
     The temporary name keeps the extensions, because many writers choose the format by them.
-    Missing parent folders are made. On an exception the temporary file is removed and ``path``
-    stays as it was.
+    Missing parent folders are made. The content is on the disk before it has the name, so that a
+    power cut leaves no empty file. On an exception the temporary file is removed and ``path`` stays
+    as it was.
 
     Args:
         path: The file to write.
@@ -43,9 +46,40 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
+        _flush(temporary)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text as UTF-8, all or not at all; names of files that are not UTF-8 get escapes.
+
+    Args:
+        path: The file to write.
+        text: Its content, with the line endings that it is to have.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        # what os.fsdecode makes of other bytes; in JSON the escape reads back as the same
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+
+
+def write_csv(path: str | os.PathLike[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table as CSV, as ``write_text`` does.
+
+    Args:
+        path: The file to write.
+        rows: The names of the columns, then the others.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    write_text(path, file.getvalue())
 
 
 def remove_partial_files(folder: str | os.PathLike[str]) -> None:
@@ -58,17 +92,36 @@ def remove_partial_files(folder: str | os.PathLike[str]) -> None:
         path.unlink(missing_ok=True)
 
 
+def require_regular_file(path: str | os.PathLike[str]) -> None:
+    """Check that what a path leads to can be read to its end; there need not be anything.
+
+    Raises:
+        OSError: If it is a pipe or a device, which a reader would wait for.
+    """
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise OSError(f"{os.fspath(path)} is no regular file but a pipe, a socket or a device")
+
+
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file, read in pieces.
 
     Raises:
         OSError: If it cannot be read.
     """
+    require_regular_file(path)
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:  # it does not know the name
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _umask() -> int:

@@ -20,7 +20,7 @@ from grata_monai.adapters import Adapter
 from grata_monai.benchmark.empirical_gradient import empirical_gradient_cosines
 from grata_monai.benchmark.grid import Cell
 from grata_monai.benchmark.memory import PeakMemory
-from grata_monai.benchmark.run_folder import Row, one_line
+from grata_monai.benchmark.run_folder import Row, error_line
 from grata_monai.benchmark.scores import score
 from grata_monai.benchmark.streams import StreamImage
 from grata_monai.imaging import write_png
@@ -110,7 +110,7 @@ class ImageWorker:
         except (_KeepingError, _GoneError):
             raise
         except Exception as error:
-            row["error"] = one_line(error)
+            row["error"] = error_line(error)
         return row
 
     def _diagnose(self, images: Tensor, label: Tensor) -> Row:
@@ -118,7 +118,7 @@ class ImageWorker:
         try:
             found = empirical_gradient_cosines(self.adapter, images, label)
         except Exception as error:
-            _logger.warning("%s: no diagnostics: %s", self.cell.id, one_line(error))
+            _logger.warning("%s: no diagnostics: %s", self.cell.id, error_line(error))
             return {}
         return {f"diag_{name}": value for name, value in found.items()}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from grata_monai._files import atomic_path
+from grata_monai._files import atomic_path, write_text
 from grata_monai.benchmark.plan import Plan
 from grata_monai.benchmark.results import read_rows
 from grata_monai.benchmark.run_folder import (
@@ -83,9 +83,8 @@ def merge_results(run: RunFolder, plan: Plan) -> int:
         for image, reason in domain.skipped.items()
     }
     failures = list(_failures(run, cells, skipped))
-    with atomic_path(run.failures_file) as temporary:
-        table = pd.DataFrame(failures, columns=list(FAILURE_COLUMNS))
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    table = pd.DataFrame(failures, columns=list(FAILURE_COLUMNS))
+    write_text(run.failures_file, table.to_csv(index=False, lineterminator="\n"))
     return len(failures) - len(skipped)
 
 

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from grata_monai._files import atomic_path
+from grata_monai._files import write_csv, write_text
+from grata_monai._messages import one_line
 from grata_monai.data.json_files import parse_json
 
 Row = dict[str, Any]
@@ -148,9 +149,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file, all or not at all."""
-    with atomic_path(path) as temporary:
-        text = json.dumps(content, indent=1, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def ordered_columns(names: Iterable[str]) -> list[str]:
@@ -162,10 +161,7 @@ def ordered_columns(names: Iterable[str]) -> list[str]:
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write rows as CSV, all or not at all; numbers in full precision, NaN as an empty field."""
     columns = ordered_columns(name for row in rows for name in row)
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: _text(value) for key, value in row.items()} for row in rows)
+    write_csv(path, [columns, *([_text(row.get(name, "")) for name in columns] for row in rows)])
 
 
 def read_text_rows(path: Path) -> list[Row]:
@@ -188,7 +184,7 @@ def read_text_rows(path: Path) -> list[Row]:
     return rows
 
 
-def one_line(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """Return what an exception says, in one line; MONAI's wrappers are opened.
 
     Args:
@@ -196,7 +192,7 @@ def one_line(error: BaseException) -> str:
     """
     while isinstance(error, RuntimeError) and error.__cause__ is not None:
         error = error.__cause__
-    text = " ".join(str(error).split())
+    text = one_line(str(error))
     kind = type(error).__name__
     return text if isinstance(error, ValueError) and text else f"{kind}: {text}".rstrip(": ")
 

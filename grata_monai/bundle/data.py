@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from grata_monai._messages import one_line
 from grata_monai.bundle.guard import exits_on_user_error
 from grata_monai.data import (
     FundusItem,
@@ -226,7 +227,9 @@ def _check_names(items: Datalist) -> None:
     images = Counter(item["image"] for item in items)
     for image, times in images.items():
         if times > 1:
-            _logger.warning("%s is listed %d times; the last one's masks stay.", image, times)
+            _logger.warning(
+                "%s is listed %d times; the last one's masks stay.", one_line(image), times
+            )
     stem, count = Counter(os.path.splitext(image)[0] for image in images).most_common(1)[0]
     if count > 1:
         raise ValueError(

@@ -13,7 +13,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from grata_monai._checks import check_number
-from grata_monai._files import atomic_path
+from grata_monai._files import write_text
 from grata_monai.bundle.setup import check_image_size
 from grata_monai.bundle.summary import summarize
 from grata_monai.bundle.workflow import run_workflow
@@ -141,8 +141,8 @@ class Demo:
                     {"domain": domain, "method": title, "disc": disc, "cup": cup, "mean": dice.mean}
                 )
         table = pd.DataFrame(rows)
-        with atomic_path(self.folder / "table.csv") as temporary:
-            table.to_csv(temporary, index=False, float_format="%.2f")
+        text = table.to_csv(index=False, float_format="%.2f", lineterminator="\n")
+        write_text(self.folder / "table.csv", text)
         return table
 
     def results(self, domain: str, method: str) -> Path:

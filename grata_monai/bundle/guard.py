@@ -9,9 +9,12 @@ import re
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from grata_monai._messages import one_line
+
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 PREFIX = "Error: "
+_LOST_READER = re.compile(r"DataLoader worker .*(killed by signal|exited unexpectedly)")
 _USER_ERROR_LINE = r"^(?:ValueError|TypeError|OSError|FileNotFoundError): (.+)$"
 
 
@@ -37,8 +40,7 @@ def exits_on_user_error(
             cause = user_error(error)
             if cause is None:
                 raise
-            message = " ".join(str(cause).split()) or type(cause).__name__
-            raise SystemExit(PREFIX + message) from error
+            raise SystemExit(PREFIX + one_line(cause)) from error
 
     return guarded
 
@@ -47,12 +49,18 @@ def user_error(error: BaseException) -> Exception | None:
     """Return the user's error that an exception is or, as MONAI and torch do, wraps; None if none.
 
     MONAI's transforms chain it; a DataLoader's worker process only sends the text of its traceback.
+    One that was killed is a ConnectionError: no image's fault.
 
     Args:
         error: What was raised.
     """
     while isinstance(error, RuntimeError) and error.__cause__ is not None:
         error = error.__cause__
+    if isinstance(error, RuntimeError) and _LOST_READER.search(str(error)):
+        return ConnectionError(
+            "A process that reads images was killed, perhaps for lack of memory. Use fewer of them "
+            "(--num_workers), then go on with --resume."
+        )
     if isinstance(error, RuntimeError) and "in DataLoader worker process" in str(error):
         lines = re.findall(_USER_ERROR_LINE, str(error), flags=re.MULTILINE)
         return ValueError(lines[-1]) if lines else None

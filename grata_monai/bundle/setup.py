@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from grata_monai._checks import check_choice, check_flag, check_number
-from grata_monai._files import atomic_path
+from grata_monai._files import write_text
 from grata_monai.adapters import Adapter, build_adapter
 from grata_monai.bundle.data import checked_path
 from grata_monai.bundle.guard import exits_on_user_error
@@ -203,8 +203,7 @@ def save_settings(
     path = checked_path(output_dir, "output_dir") / "settings.json"
     if resume and path.exists() and state_path(output_dir).exists():
         return
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(settings, indent=2, default=str) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(settings, indent=2, default=str) + "\n")
 
 
 @exits_on_user_error

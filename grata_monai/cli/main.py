@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from grata_monai import __version__
+from grata_monai._messages import one_line
 from grata_monai.cli._lazy import LazyGroup
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -39,8 +40,7 @@ class MainGroup(LazyGroup):
         except (ValueError, OSError) as error:
             if ctx.params.get("traceback"):
                 raise
-            message = " ".join(str(error).split()) or type(error).__name__
-            raise click.ClickException(message) from error
+            raise click.ClickException(one_line(error)) from error
 
 
 @click.group(

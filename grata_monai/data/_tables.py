@@ -7,6 +7,8 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING, TypeAlias
 
+from grata_monai._files import require_regular_file
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -20,8 +22,10 @@ def read_csv_rows(path: Path) -> tuple[list[str], list[Row]]:
     Space around cells is dropped, a byte order mark does no harm.
 
     Raises:
+        OSError: If it cannot be read.
         ValueError: If it is no CSV file in UTF-8.
     """
+    require_regular_file(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)

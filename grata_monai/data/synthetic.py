@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import zlib
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grata_monai._checks import check_number
-from grata_monai._files import atomic_path
+from grata_monai._files import write_csv
 from grata_monai.data._fundus_anatomy import draw_anatomy
 from grata_monai.data._fundus_camera import photograph
 from grata_monai.data._fundus_painter import paint_eye
@@ -131,10 +130,7 @@ def write_synthetic_domain(
 
 
 def _write_table(path: Path, rows: list[tuple[str, str]]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("image", "mask"))
-        writer.writerows(rows)
+    write_csv(path, [("image", "mask"), *rows])
 
 
 def _remove_leftovers(root: Path, name: str, kept: set[tuple[str, str]]) -> None:

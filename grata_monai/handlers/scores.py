@@ -71,7 +71,7 @@ class StreamMetricsSaver(MetricsSaver):
         with tempfile.TemporaryDirectory() as folder:
             write_metrics_reports(
                 save_dir=folder,
-                images=images or None,
+                images=[_field(image, self.deli) for image in images] or None,
                 metrics=_chosen(state.metrics, self.metrics),
                 metric_details=_chosen(getattr(state, "metric_details", {}), self.metric_details),
                 summary_ops=self.summary_ops,
@@ -103,6 +103,13 @@ class StreamMetricsSaver(MetricsSaver):
 def _scores_of(handler: IgniteMetricHandler) -> list[torch.Tensor]:
     """Return the scores of this process; ``get_buffer()`` would wait for those of the others."""
     return [torch.stack(values).cpu() for values in handler.metric_fn._buffers or ()]
+
+
+def _field(name: str, delimiter: str) -> str:
+    """Return a name as a field of a CSV file in UTF-8; MONAI's writer puts in what it is given."""
+    text = name.encode("utf-8", "backslashreplace").decode("utf-8")
+    quoted = text.replace('"', '""')
+    return f'"{quoted}"' if set(text) & {*delimiter, '"', "\r", "\n"} else text
 
 
 def _chosen(values: Mapping[str, Any], names: tuple[str, ...] | None) -> dict[str, Any]:

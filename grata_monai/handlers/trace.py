@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from monai.utils import optional_import
 
-from grata_monai._files import atomic_path
+from grata_monai._files import write_text
 from grata_monai.handlers.gathering import gathered
 
 SummaryWriter, _has_tensorboard = optional_import("torch.utils.tensorboard", name="SummaryWriter")
@@ -108,6 +108,5 @@ class TraceWriter:
 
 def _write(rows: list[Row], path: str | os.PathLike[str] | None, columns: list[str]) -> None:
     if path is not None:
-        with atomic_path(path) as temporary:
-            table = pd.DataFrame(rows, columns=None if rows else columns)
-            table.to_csv(temporary, index=False)
+        table = pd.DataFrame(rows, columns=None if rows else columns)
+        write_text(path, table.to_csv(index=False, lineterminator="\n"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from grata_monai._files import require_regular_file
 from grata_monai.imaging._limits import check_pixels
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def is_dicom(source: Path | bytes) -> bool:
     if isinstance(source, bytes):
         head = source[: _MAGIC_AT + len(_MAGIC)]
     elif source.suffix.lower() in DICOM_SUFFIXES:
+        require_regular_file(source)
         with source.open("rb") as file:
             head = file.read(_MAGIC_AT + len(_MAGIC))
     else:

@@ -22,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from grata_monai._files import require_regular_file
+from grata_monai._messages import one_line
 from grata_monai.imaging._limits import check_pixels
 from grata_monai.imaging.dicom import is_dicom, read_dicom
 
@@ -90,7 +92,7 @@ def read_photograph(source: Readable, *, follow_exif: bool | None = None) -> Ima
 
     def convert(image: Image.Image) -> Image.Image:
         if follow_exif is None:
-            _warn(image, _name(source))
+            _warn(image, one_line(_name(source)))
         return _to_rgb(ImageOps.exif_transpose(image) if follow_exif else image)
 
     return _read(source, "photograph", convert)
@@ -157,6 +159,8 @@ def open_image(source: Readable) -> Image.Image:
         OSError: If the file is no image (as all of PIL's own errors, see ``UNREADABLE``).
         ValueError: If it has too many pixels.
     """
+    if not isinstance(source, ImageSource):
+        require_regular_file(source)
     file = io.BytesIO(source.data) if isinstance(source, ImageSource) else source
     image = Image.open(file, formats=IMAGE_FORMATS)
     try:

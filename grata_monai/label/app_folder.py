@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from grata_monai._files import atomic_path
+from grata_monai._files import write_text
 from grata_monai.label.service import MODEL_FOLDER
 from grata_monai.label.settings import LabelSettings
 from grata_monai.label.versions import ModelVersion, ModelVersions
@@ -46,6 +46,5 @@ def init_app(
         )
     version = ModelVersions(path / MODEL_FOLDER).add(weights, kind="imported")
     (settings or LabelSettings()).write(path)
-    with atomic_path(path / "main.py") as temporary:  # last: it says that the app is complete
-        temporary.write_text(MAIN, encoding="utf-8")
+    write_text(path / "main.py", MAIN)  # last: it says that the app is complete
     return version

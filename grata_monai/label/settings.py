@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 
 from grata_monai._checks import check_choice, check_flag, check_number
-from grata_monai._files import atomic_path
+from grata_monai._files import write_text
 from grata_monai.bundle.setup import check_image_size
 from grata_monai.data.json_files import parse_json
 from grata_monai.execution import PRECISIONS, Precision
@@ -129,8 +129,7 @@ class LabelSettings:
     def write(self, app_dir: str | os.PathLike[str]) -> Path:
         """Write ``settings.json`` into an app folder and return its path."""
         path = Path(app_dir) / _FILE
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(asdict(self), indent=2) + "\n")
         return path
 
     def request(self, params: Mapping[str, Any]) -> SegmentationRequest:

@@ -17,7 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from grata_monai._checks import check_choice
-from grata_monai._files import atomic_path, sha256_of
+from grata_monai._files import sha256_of, write_text
 from grata_monai.label._version_files import (
     ModelVersion,
     check_whole,
@@ -193,8 +193,7 @@ class ModelVersions:
             lock.release()
 
     def _point_to(self, name: str) -> None:
-        with atomic_path(self.folder / _CURRENT) as temporary:
-            temporary.write_text(f"{name}\n", encoding="utf-8")
+        write_text(self.folder / _CURRENT, f"{name}\n")
 
     def _path(self, name: str) -> Path:
         return self.folder / _VERSIONS / name

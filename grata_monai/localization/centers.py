@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import posixpath
@@ -12,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from grata_monai._files import atomic_path
+from grata_monai._files import write_csv
 from grata_monai.data import read_csv_rows
 from grata_monai.localization.location import DiscLocation
 
@@ -37,15 +36,11 @@ def write_centers(
         OSError: If the file cannot be written.
     """
     folder = os.path.abspath(Path(path).parent)
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for image, found in locations:
-            center = (f"{found.row:.2f}", f"{found.column:.2f}", f"{found.confidence:.3f}")
-            writer.writerow([_relative(image, folder), *center, found.method, found.note])
+    rows: list[tuple[str, ...]] = [COLUMNS]
+    for image, found in locations:
+        center = (f"{found.row:.2f}", f"{found.column:.2f}", f"{found.confidence:.3f}")
+        rows.append((_relative(image, folder), *center, found.method, found.note))
+    write_csv(path, rows)
 
 
 def read_centers(path: str | os.PathLike[str]) -> dict[str, Center]:

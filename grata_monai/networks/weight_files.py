@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from grata_monai._files import require_regular_file
+
 if TYPE_CHECKING:
     import os
 
@@ -75,6 +77,7 @@ def some(names: list[str] | tuple[str, ...], limit: int = 4) -> str:
 
 def _load(file: Path) -> object:
     try:
+        require_regular_file(file)
         if file.suffix.lower() == ".safetensors":
             return _load_safetensors(file)
         reason = _why_refused(file)

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from grata_monai._checks import check_choice, check_number
-from grata_monai._files import atomic_path
+from grata_monai._files import write_text
 from grata_monai.data import DOMAINS
 from grata_monai.preparation.folder import ListedImage, listed_images
 from grata_monai.preparation.label_maps import write_label_maps
@@ -87,8 +87,7 @@ def export_datalist(
             _add_folds(images, items, folds, seed)
         encoding = GREY if label_maps is None else LABELS
         content = _decathlon(list(by_domain), items, is_test, encoding)
-    with atomic_path(out) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_text(out, json.dumps(content, indent=1) + "\n")
     return {
         "training": len(items) - sum(is_test),
         "test": sum(is_test),

@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from grata_monai import __version__
-from grata_monai._files import atomic_path, sha256_of
+from grata_monai._files import atomic_path, sha256_of, write_text
 from grata_monai.data.json_files import parse_json
 from grata_monai.preparation.archives import leads_outside
 from grata_monai.preparation.problems import Problem
@@ -125,8 +125,7 @@ class DomainStore:
         if replace or not any("settings" in line for line in lines):
             # what was finished stays known, so that it can be used or removed
             kept = [{"settings": dict(settings)}, *(line for line in lines if "record" in line)]
-            with atomic_path(self.folder / _JOURNAL) as temporary:
-                temporary.write_text("\n".join(map(json.dumps, kept)), encoding="utf-8")
+            write_text(self.folder / _JOURNAL, "\n".join(map(json.dumps, kept)))
 
     def add(self, record: Record) -> None:
         """Write down that an image is finished."""
@@ -150,8 +149,7 @@ class DomainStore:
         for path in self.folder.rglob(".*.png"):  # a killed process was writing them
             path.unlink(missing_ok=True)
         for path, text in {self.folder / ROI_TABLE: roi_table(records), **lists}.items():
-            with atomic_path(path) as temporary:
-                temporary.write_text(text, encoding="utf-8", newline="")
+            write_text(path, text)
         _write_json(self.folder / MANIFEST, self._with_files(records, manifest))
         (self.folder / _JOURNAL).unlink(missing_ok=True)
 
@@ -240,7 +238,4 @@ def _text(path: Path) -> str | None:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(
-            json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

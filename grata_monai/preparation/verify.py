@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from grata_monai import __version__
-from grata_monai._files import atomic_path
+from grata_monai._files import write_text
 from grata_monai.preparation.duplicates import HASH_SIZE, same_pictures
 from grata_monai.preparation.findings import Finding
 from grata_monai.preparation.folder import ListedImage, PreparedFolder, read_folder
@@ -114,9 +114,7 @@ class VerifyReport:
             "domains": [asdict(check) for check in self.domains],
             "findings": [finding.to_json() for finding in self.findings],
         }
-        with atomic_path(path) as temporary:
-            text = json.dumps(content, indent=1, ensure_ascii=False)
-            temporary.write_text(text + "\n", encoding="utf-8")
+        write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def verify_folder(

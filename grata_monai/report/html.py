@@ -13,7 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from grata_monai._files import atomic_path
+from grata_monai._files import write_text
 from grata_monai.report.gallery import Gallery, file_uri
 from grata_monai.report.run import Run
 from grata_monai.report.table import Table
@@ -118,8 +118,7 @@ def write_page(
         has_images=bool(gallery.images),
         facts=facts,
     )
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def focus_method(run: Run) -> str:

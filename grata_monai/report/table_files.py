@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from grata_monai._files import atomic_path
+from grata_monai._files import write_text
+from grata_monai._messages import one_line
 from grata_monai.benchmark.names import file_name
 from grata_monai.report.table import Cell, Column, Table
 
@@ -48,7 +49,7 @@ def escape_latex(text: str) -> str:
         >>> print(escape_latex("RIM_ONE & 5 % ± 1"))
         RIM\_ONE \& 5 \% $\pm$ 1
     """
-    return "".join(_LATEX.get(character, character) for character in _one_line(text))
+    return "".join(_LATEX.get(character, character) for character in one_line(text))
 
 
 def escape_markdown(text: str) -> str:
@@ -58,7 +59,7 @@ def escape_markdown(text: str) -> str:
         >>> print(escape_markdown("Drishti_GS|<b>"))
         Drishti\_GS\|\<b\>
     """
-    return _MARKDOWN.sub(r"\\\1", _one_line(text))
+    return _MARKDOWN.sub(r"\\\1", one_line(text))
 
 
 def to_markdown(table: Table) -> str:
@@ -133,8 +134,7 @@ def write_table(table: Table, folder: Path) -> list[Path]:
     written = []
     for suffix, convert in _WRITERS.items():
         path = folder / f"{file_name(table.name)}{suffix}"
-        with atomic_path(path) as temporary:
-            temporary.write_text(convert(table), encoding="utf-8", newline="")
+        write_text(path, convert(table))
         written.append(path)
     return written
 
@@ -151,7 +151,3 @@ def _headings(columns: tuple[Column, ...], spreads: list[bool]) -> list[str]:
     for column, has_spread in zip(columns, spreads, strict=True):
         names += [column.name, f"{column.name}_std"] if has_spread else [column.name]
     return names
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

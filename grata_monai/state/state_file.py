@@ -29,8 +29,6 @@ def write_state(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
         try:
             with temporary.open("wb") as file:
                 torch.save(dict(state), file)
-                file.flush()
-                os.fsync(file.fileno())  # so that a power cut does not leave an empty file
         except (OSError, RuntimeError) as error:  # torch may say either of a disk that is full
             raise OSError(f"{path} cannot be written: {error}") from error
 
@@ -61,6 +59,4 @@ def read_state(path: str | os.PathLike[str], *, device: str | torch.device = "cp
             file.seek(0)
             return torch.load(file, map_location=put_back, weights_only=True)
         except Exception as error:  # unzipping and unpickling may fail in any way on wrong bytes
-            raise ValueError(
-                f"{path} is no saved state, or is damaged; remove it to start anew."
-            ) from error
+            raise ValueError(f"{path} is no saved state, or is damaged; start anew.") from error

@@ -36,11 +36,13 @@ ROWS = {
     "imaging": 0,
     "_checks": 0,
     "_files": 0,
+    "_messages": 0,
 }
 SIDEWAYS = {
     ("bundle", "benchmark"),
     ("handlers", "inferers"),
     ("imaging", "_files"),
+    ("imaging", "_messages"),
     ("label", "bundle"),
     ("report", "benchmark"),
 }
@@ -49,6 +51,7 @@ FORBIDDEN = {
     "imaging": {"torch", "monai", "ignite", "click"},
     "_checks": {"torch", "monai"},
     "_files": {"torch", "monai"},
+    "_messages": {"torch", "monai"},
     "execution": {"monai", "ignite"},
     "objectives": {"monai", "ignite"},
     "adapters": {"monai", "ignite", "click"},

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
+import pandas as pd
 import pytest
 import torch
 from ignite.engine import Engine, Events
@@ -71,6 +73,17 @@ def expected(tmp_path_factory):
 def test_the_files_are_those_of_monai(tmp_path, expected):
     Evaluation(tmp_path / "new").run(images())
     assert contents(tmp_path / "new") == expected
+
+
+def test_names_stay_one_field_of_one_line(tmp_path):
+    names = ["Doe, Jane.png", "a\n1,1.png", 'say "ah".png', os.fsdecode(b"caf\xe9.png")]
+    data = list(images(len(names)))
+    for item, name in zip(data, names, strict=True):
+        item["meta"] = {"filename_or_obj": name}
+    Evaluation(tmp_path).run(data)
+    table = pd.read_csv(tmp_path / "val_mean_dice_raw.csv")
+    assert list(table["filename"]) == [*names[:3], "caf\\udce9.png"]
+    assert table.shape == (len(names), 4)
 
 
 @pytest.mark.parametrize("done", range(6))

@@ -59,7 +59,7 @@ def test_what_was_elsewhere_goes_where_it_is_wanted(tmp_path, monkeypatch):
 )
 def test_a_file_that_is_no_state(tmp_path, content):
     (tmp_path / "state.pt").write_bytes(content)
-    with pytest.raises(ValueError, match=r"state\.pt is no saved state, or is damaged; remove it"):
+    with pytest.raises(ValueError, match=r"state\.pt is no saved state, or is damaged; start anew"):
         read_state(tmp_path / "state.pt")
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from grata_monai.adapters import Adapter
-from grata_monai.benchmark.run_folder import one_line
+from grata_monai.benchmark.run_folder import error_line
 from grata_monai.benchmark.speed.clock import Clock
 from grata_monai.benchmark.speed.inputs import Images
 from grata_monai.benchmark.speed.memory import memory_above_idle
@@ -138,5 +138,5 @@ class Lane:
             self.row.note = str(reason)
             self.close()
         except Exception as error:
-            self.row.failed, self.row.note = True, f"failed: {one_line(error)}"
+            self.row.failed, self.row.note = True, f"failed: {error_line(error)}"
             self.close()

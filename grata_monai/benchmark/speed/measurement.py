@@ -15,7 +15,7 @@ from torch import nn
 from tqdm import tqdm
 
 from grata_monai.benchmark.plan import usable_device
-from grata_monai.benchmark.run_folder import one_line
+from grata_monai.benchmark.run_folder import error_line
 from grata_monai.benchmark.speed.apart import LaneApart, LaneTask
 from grata_monai.benchmark.speed.clock import Clock, Timer
 from grata_monai.benchmark.speed.differences import note_differences
@@ -121,7 +121,7 @@ class _Measurement:
             source = make_source(method, request.weights, seed=request.seed)
         except ValueError as error:
             for row in rows:
-                row.failed, row.note = True, f"failed: {one_line(error)}"
+                row.failed, row.note = True, f"failed: {error_line(error)}"
             advance(rounds)
             return rows
         images = Images(items, size=size, roi_size=request.roi_size, device=self.clock.device)

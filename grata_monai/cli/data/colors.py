@@ -31,7 +31,7 @@ def colors(source: Path, domain: str | None, size: int, roi_size: int, out: Path
     them. Keep it beside the weights, and give it to the method statistics_choice: in a bundle run
     as --method_options, in a benchmark grid as options.
     """
-    from grata_monai._files import atomic_path
+    from grata_monai._files import write_text
     from grata_monai.data import fundus_datalist, usable_items
     from grata_monai.preparation.colors import domain_colors
 
@@ -44,8 +44,7 @@ def colors(source: Path, domain: str | None, size: int, roi_size: int, out: Path
     if out is None:
         click.echo(json.dumps(numbers))
     else:
-        with atomic_path(out) as temporary:
-            temporary.write_text(json.dumps(numbers) + "\n", encoding="utf-8")
+        write_text(out, json.dumps(numbers) + "\n")
         click.echo(f"Wrote {out}")
     for image, reason in reasons.items():
         click.echo(f"left out: {image}: {reason}", err=True)

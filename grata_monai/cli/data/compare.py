@@ -47,7 +47,7 @@ def verify_against(
     Eyes are matched by name, regions aligned and compared where they overlap. Exit code 1 if a
     Dice is below --min-dice or a pair cannot be compared.
     """
-    from grata_monai._files import atomic_path
+    from grata_monai._files import write_text
     from grata_monai.preparation.compare import compare_folders
     from grata_monai.preparation.problems import describe_problems
 
@@ -56,8 +56,8 @@ def verify_against(
     )
     problems = list(found.problems(min_dice=min_dice, max_shift=max_shift))
     if out is not None:
-        with atomic_path(out) as temporary:
-            found.rows.to_csv(temporary, index=False, lineterminator="\n", float_format="%.6g")
+        rows = found.rows.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+        write_text(out, rows)
     for note in found.notes:
         click.echo(f"note: {note}")
     if problems:

@@ -35,15 +35,14 @@ def summary(
     Medians over images (disc diameter, cup-to-disc ratios), mean and standard deviation over all
     pixels that are not black (red, green, blue), and the mean contrast of disc and surround.
     """
-    from grata_monai._files import atomic_path
+    from grata_monai._files import write_text
     from grata_monai.preparation.summary import summarize_folder
 
     found = summarize_folder(folder, domains=domains, jobs=jobs)
     if out is None:
         click.echo(found.render(form))
     else:
-        with atomic_path(out) as temporary:
-            temporary.write_text(found.render(form) + "\n", encoding="utf-8")
+        write_text(out, found.render(form) + "\n")
         click.echo(f"Wrote {out}")
     for image, reason in found.problems.items():
         click.echo(f"left out: {image}: {reason}", err=True)

@@ -16,6 +16,8 @@ from fastapi import HTTPException
 from monailabel.config import settings
 from monailabel.interfaces.exception import MONAILabelException
 
+from grata_monai._messages import one_line
+
 _logger = logging.getLogger(__name__)
 _LONGEST_NAME = 255
 
@@ -96,7 +98,7 @@ def is_plain(name: str) -> bool:
 
 def _one_line(error: BaseException) -> str:
     """Return what an error says, without where this server keeps its files."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = one_line(error)
     for folder in (settings.MONAI_LABEL_STUDIES, settings.MONAI_LABEL_APP_DIR):
         text = text.replace(f"{folder}/", "") if folder else text
     return text
