@@ -20,6 +20,7 @@ from grata_monai.handlers.gathering import gathered, is_distributed, is_first
 _STATE = ".state.pt"
 _PICTURES = tuple(f"predictions/**/*_{end}" for end in ("seg.png", "seg.nii.gz", "overlay.png"))
 _RESULTS = (
+    "settings.json",
     "trace.csv",
     "timing.csv",
     "skipped.csv",
@@ -28,6 +29,7 @@ _RESULTS = (
     f"*{_STATE}",
     *_PICTURES,
 )
+_BEFORE_STATE = ("settings.json", "trace.csv", "timing.csv")  # without rows as yet
 _held: dict[Path, FileLock] = {}  # a run that failed in this process does not bar the next one
 
 
@@ -47,7 +49,8 @@ def claim_output(
 
     Raises:
         OSError: If the folder cannot be written.
-        ValueError: If another run is using it, or it holds results and neither is asked for.
+        ValueError: If another run is using it, it holds results and neither is asked for, or there
+            is nothing to go on from.
     """
     folder = checked_path(output_dir, "output_dir")
     check_flag("the bundle", "resume", resume)
@@ -61,6 +64,7 @@ def claim_output(
         _remove_half_written(folder)
         if resume:
             _check_processes(folder)
+            _check_state(folder)
         elif not overwrite:
             _check_empty(folder)
 
@@ -160,6 +164,18 @@ def _check_empty(folder: Path) -> None:
         raise ValueError(
             f"{folder} holds the results of an earlier run ({found[0].name}). Go on with it "
             "(--resume), replace it (--overwrite), or give another folder."
+        )
+
+
+def _check_state(folder: Path) -> None:
+    """Check that results have a state to go on from; it is there before any of them."""
+    if any(folder.glob(f"*{_STATE}")):
+        return
+    found = [path for path in _results_in(folder) if path.name not in _BEFORE_STATE]
+    if found:
+        raise ValueError(
+            f"{folder} holds results ({found[0].name}) but no state of their run to go on from. "
+            "Replace them (--overwrite), or give another folder."
         )
 
 

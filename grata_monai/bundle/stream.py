@@ -17,7 +17,8 @@ from monai.data import Dataset
 from torch.utils.data import Sampler
 from tqdm import tqdm
 
-from grata_monai._files import atomic_path
+from grata_monai._files import sha256_of, write_text
+from grata_monai._messages import one_line
 from grata_monai.bundle.guard import user_error
 from grata_monai.bundle.outage import OutageWatch
 from grata_monai.bundle.prefetching import Failure, PrefetchDataLoader, read_ahead
@@ -69,6 +70,7 @@ class ImageStream(PrefetchDataLoader):
         self.title = title
         self.first = first
         self.skipped: Skipped = {}
+        self._checksums: list[str] = []
         self._remaining = remaining
         self._place = 0
         self._resumed = False
@@ -85,7 +87,7 @@ class ImageStream(PrefetchDataLoader):
             OSError: If the data, or this machine, drop out (``OutageWatch``).
         """
         if not self._resumed:
-            self._place, self.skipped = 0, {}
+            self._place, self.skipped, self._checksums = 0, {}, []
         self._resumed = False
         start, total, watch = self._place, len(self.items), OutageWatch(self.items)
         self._remaining.start = start
@@ -102,10 +104,11 @@ class ImageStream(PrefetchDataLoader):
             ) as bar,
         ):
             for place, outcome in enumerate(outcomes, start):
-                reason = self._objection(outcome)
                 if isinstance(outcome, Failure):
                     watch.check(self.items[place], outcome.error)
+                reason = self._objection(outcome)
                 self._place = place + 1
+                self._checksums.append("" if reason else _checksum(self.items[place]))
                 if reason:
                     self._skip(place, reason)
                 else:
@@ -115,13 +118,32 @@ class ImageStream(PrefetchDataLoader):
         self._close()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how far the stream is and what was left out of it."""
-        return {"place": self._place, "skipped": dict(self.skipped)}
+        """Return how far the stream is, what was left out of it, and what the others held."""
+        return {
+            "place": self._place,
+            "skipped": dict(self.skipped),
+            "checksums": list(self._checksums),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on behind the images of an earlier run; for the iteration that is to begin."""
         self._place, self.skipped = int(state["place"]), dict(state["skipped"])
+        self._checksums = list(state["checksums"])
         self._resumed = True
+
+    def check_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Check that the images of an earlier run are those that are there now.
+
+        Raises:
+            ValueError: If one of them is another, whose results those of the run would not be.
+        """
+        for item, checksum in zip(self.items, state["checksums"], strict=False):
+            if checksum and checksum != _checksum(item):
+                raise ValueError(
+                    f"{item['image']} (or its mask) is not what the earlier run has worked on, "
+                    "whose results would stay. Put the former file back, or start anew "
+                    "(--overwrite, or another folder)."
+                )
 
     def _objection(self, outcome: Any) -> str:
         """Return why an image is to be left out, or ""."""
@@ -129,7 +151,7 @@ class ImageStream(PrefetchDataLoader):
             error = user_error(outcome.error)
             if error is None:
                 raise outcome.error
-            return " ".join(str(error).split()) or type(error).__name__
+            return one_line(error)
         if self.inspect is None:
             return ""
         fault, refused = self.inspect(outcome)
@@ -138,7 +160,7 @@ class ImageStream(PrefetchDataLoader):
 
     def _skip(self, place: int, reason: str) -> None:
         self.skipped[place] = reason
-        _logger.warning("%s is left out: %s", self.items[place]["image"], reason)
+        _logger.warning("%s is left out: %s", one_line(self.items[place]["image"]), reason)
         if is_first():
             self._write(self._rows())
 
@@ -151,9 +173,8 @@ class ImageStream(PrefetchDataLoader):
         if not rows:  # what an interrupted run could not use may have been mended
             self.report_path.unlink(missing_ok=True)
             return
-        with atomic_path(self.report_path) as temporary:
-            table = pd.DataFrame(rows, columns=["skipped_image", "reason"])
-            table.to_csv(temporary, index=False)
+        table = pd.DataFrame(rows, columns=["skipped_image", "reason"])
+        write_text(self.report_path, table.to_csv(index=False, lineterminator="\n"))
 
     def _close(self) -> None:
         """Write what all processes left out, and see to it that something was not."""
@@ -162,6 +183,14 @@ class ImageStream(PrefetchDataLoader):
             self._write(rows)
         if rows and len(rows) == total:
             raise ValueError(f"None of the {total} images can be used; the first: {rows[0][1]}")
+
+
+def _checksum(item: FundusItem) -> str:
+    """Return what tells the files of an item from others, "" if they cannot be read."""
+    try:
+        return " ".join(sha256_of(item[key]) for key in ("image", "label") if key in item)
+    except OSError:
+        return ""
 
 
 class _Remaining(Sampler[int]):

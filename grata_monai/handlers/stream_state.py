@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from ignite.engine import Engine, Events
@@ -30,6 +30,14 @@ class Stateful(Protocol):
         """Go on from a state."""
 
 
+@runtime_checkable
+class Checked(Protocol):
+    """Something stateful that can tell, before anything begins, whether a state is its own."""
+
+    def check_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Raise a ValueError if it is not."""
+
+
 class StreamStateSaver:
     """Writes the state of a run to one file, atomically: at first, every few images, at the end.
 
@@ -42,7 +50,8 @@ class StreamStateSaver:
 
     Args:
         path: The file.
-        parts: What has a state, by name: the handlers, the data loader.
+        parts: What has a state, by name: the handlers, the data loader. Those that are ``Checked``
+            are asked whether theirs is of this run.
         identity: What the state belongs to, as JSON holds it: settings, images. A state of
             anything else is refused.
         every: Images between two saves, >= 1.
@@ -124,7 +133,11 @@ class StreamStateSaver:
         state = read_state(self.path, device=device)
         with self._explaining():
             self._check(state)
-            return {name: state["parts"][name] for name in self.parts}
+            states = {name: state["parts"][name] for name in self.parts}
+            for name, part in self.parts.items():
+                if isinstance(part, Checked):
+                    part.check_state_dict(states[name])
+            return states
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:

@@ -53,6 +53,50 @@ def test_one_image_that_is_gone_or_broken_is_its_own_fault(items):
     watch.check(items[0], FileNotFoundError(items[0]["image"]))
 
 
+@pytest.fixture
+def patients(tmp_path):
+    """A folder per image, with its mask, and one folder with two images."""
+    made = []
+    for name in ("p1/eye", "p2/eye", "p3/left", "p3/right"):
+        item = {kind: str(tmp_path / "all" / f"{name}_{kind}.png") for kind in ("image", "label")}
+        for path in item.values():
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            open(path, "w").close()
+        made.append(item)
+    return made
+
+
+def test_the_only_image_of_a_folder_may_vanish_by_itself(patients, tmp_path):
+    watch = OutageWatch(patients)
+    shutil.rmtree(tmp_path / "all" / "p1")
+    watch.check(patients[0], FileNotFoundError("p1"))
+    shutil.rmtree(tmp_path / "all" / "p3")
+    with pytest.raises(FileNotFoundError, match=r"All images of .*p3 are gone"):
+        watch.check(patients[2], FileNotFoundError("p3"))
+    watch.check(patients[0], FileNotFoundError("p1"))
+    shutil.rmtree(tmp_path / "all")
+    with pytest.raises(FileNotFoundError, match=r"All images of .*all are gone"):
+        watch.check(patients[0], FileNotFoundError("p1"))
+
+
+def test_the_only_image_of_a_stream_is_its_whole_place(tmp_path):
+    path = tmp_path / "eye.png"
+    path.touch()
+    watch = OutageWatch([{"image": str(path)}] * 2)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="All images of"):
+        watch.check({"image": str(path)}, FileNotFoundError("eye"))
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_a_reading_process_that_was_killed_is_no_images_fault(items, chained):
+    killed = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+    error = RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
+    error.__cause__ = killed if chained else None
+    with pytest.raises(ConnectionError, match=r"killed, perhaps for lack of memory.*--resume"):
+        OutageWatch(items).check(items[0], error)
+
+
 def test_a_folder_that_was_never_there_is_its_images_fault(items, tmp_path):
     shutil.rmtree(tmp_path / "a")
     OutageWatch(items).check(items[0], FileNotFoundError(items[0]["image"]))

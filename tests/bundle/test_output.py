@@ -109,6 +109,7 @@ def test_earlier_results_are_refused_and_stay_as_they_are(infer, finished):
 @pytest.mark.parametrize(
     "name",
     [
+        "settings.json",
         "trace.csv",
         "timing.csv",
         "skipped.csv",
@@ -264,6 +265,30 @@ def test_going_on_with_a_finished_run_changes_nothing(infer, finished):
     assert workflow.evaluator.state.iteration == 0
     states = {finished / "run.state.pt": b""}
     assert contents(finished) | states == before | states
+
+
+def test_going_on_with_other_photographs_of_the_same_names_is_refused(
+    infer, finished, root, tmp_path
+):
+    data = shutil.copytree(root, tmp_path / "data")
+    first, second = sorted((data / DOMAIN).rglob("image/*.png"))
+    shutil.copy(second, first)
+    before = contents(finished)
+    message = rf"^Error: .*{first.name} \(or its mask\) is not what the earlier run has worked on"
+    with pytest.raises(SystemExit, match=message):
+        infer(method="tent", resume=True, dataset_dir=str(data))
+    assert contents(finished) == before
+
+
+@pytest.mark.parametrize("left", ["predictions", "metrics.csv", "skipped.csv"])
+def test_going_on_with_results_that_have_no_state_is_refused(infer, tmp_path, left):
+    path = tmp_path / "output" / left / ("eye_seg.png" if left == "predictions" else "")
+    path.parent.mkdir(parents=True)
+    path.write_text("earlier")
+    with pytest.raises(SystemExit, match=rf"^Error: .*holds results \({path.name}\) but no state"):
+        infer(resume=True)
+    assert path.read_text() == "earlier"
+    assert not (tmp_path / "output" / "trace.csv").exists()
 
 
 def test_going_on_with_another_number_of_processes_is_refused(tmp_path):

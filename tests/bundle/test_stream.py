@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -83,11 +84,11 @@ def test_a_report_that_cannot_be_written_leaves_the_last_one(tmp_path, monkeypat
     next(stream), next(stream)
     before = (tmp_path / "skipped.csv").read_bytes()
 
-    def fail(table, path, **kwargs):
-        path.write_text("skipped_im")
+    def fail(path, text, **kwargs):
+        path.write_bytes(b"skipped_im")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pd.DataFrame, "to_csv", fail)
+    monkeypatch.setattr(Path, "write_text", fail)
     with pytest.raises(OSError, match="No space left"):
         list(stream)
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [
@@ -184,15 +185,43 @@ def test_going_on_where_another_run_was(tmp_path, way, taken):
     second.load_state_dict(state)
     assert before + numbers(second) == [0, 2, 3, 4]
     assert [name for name, _ in rows(tmp_path / "skipped.csv")] == ["1.png", "5.png", "6.png"]
-    assert second.state_dict() == {"place": 7, "skipped": {n: f"{n} is broken" for n in broken}}
+    assert second.state_dict()["place"] == 7
+    assert second.skipped == {n: f"{n} is broken" for n in broken}
     assert numbers(second) == [0, 2, 3, 4]  # another pass is a whole one
 
 
 def test_going_on_behind_the_end():
     stream = make(2)
-    stream.load_state_dict({"place": 2, "skipped": {1: "1 is broken"}})
+    stream.load_state_dict({"place": 2, "skipped": {1: "1 is broken"}, "checksums": ["", ""]})
     assert list(stream) == []
     assert stream.skipped == {1: "1 is broken"}
+
+
+def test_going_on_with_other_files_is_refused(tmp_path):
+    """The results of the images so far would be those of others; one left out has none."""
+
+    def stream():
+        files = [{"number": n, "image": str(tmp_path / f"{n}.png")} for n in range(3)]
+        files[2]["label"] = str(tmp_path / "mask.png")
+        return ImageStream(Dataset(files, Reader({1: ValueError})), prefetch=0)
+
+    names = ("0.png", "1.png", "2.png", "mask.png")
+    for name in names:
+        (tmp_path / name).write_text(name)
+    first = stream()
+    list(first)
+    state = first.state_dict()
+    for name in names:
+        (tmp_path / name).write_text("another")
+        if name == "1.png":
+            stream().check_state_dict(state)
+        else:
+            with pytest.raises(ValueError, match=r"\d\.png \(or its mask\) is not what"):
+                stream().check_state_dict(state)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "0.png").unlink()
+    with pytest.raises(ValueError, match=r"0\.png .* is not what the earlier run"):
+        stream().check_state_dict(state)
 
 
 def test_a_state_is_a_copy():
@@ -201,7 +230,7 @@ def test_a_state_is_a_copy():
     next(iterator)
     state = stream.state_dict()
     list(iterator)
-    assert state == {"place": 2, "skipped": {0: "0 is broken"}}
+    assert state == {"place": 2, "skipped": {0: "0 is broken"}, "checksums": ["", ""]}
 
 
 def test_positions_of_a_share_are_those_of_the_whole_stream():

@@ -149,7 +149,7 @@ def state_of(path, **changed):
 
 
 REFUSED = {
-    "a word": ("text", "is no saved state, or is damaged; remove it"),
+    "a word": ("text", "is no saved state, or is damaged; start anew"),
     "a list": ([1], r"is no state of this run: TypeError"),
     "a tensor": (torch.zeros(2), r"is no state of this run: IndexError"),
     "nothing": ({}, r"is no state of this run: KeyError"),
