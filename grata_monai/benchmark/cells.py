@@ -22,7 +22,7 @@ from grata_monai.benchmark.methods import build_method
 from grata_monai.benchmark.run_folder import (
     Row,
     RunFolder,
-    one_line,
+    error_line,
     read_json,
     read_text_rows,
     write_json,
@@ -127,7 +127,7 @@ def run_cell(task: CellTask, *, on_image: Callable[[], None] = lambda: None) -> 
         )
         return CellOutcome(task.cell.id, "failed", images_done(task.folder), error=error)
     except OSError as error:
-        return fail_cell(task, one_line(error))
+        return fail_cell(task, error_line(error))
 
 
 def _run_alone(task: CellTask, on_image: Callable[[], None]) -> CellOutcome:
@@ -141,7 +141,7 @@ def _run_alone(task: CellTask, on_image: Callable[[], None]) -> CellOutcome:
                 rows = _Runner(task, on_image).run()
             _write_status(task, "complete", images=len(rows))
     except Exception as error:
-        return fail_cell(task, one_line(error))
+        return fail_cell(task, error_line(error))
     forget_state(task.folder)
     failed = sum(bool(row["error"]) for row in rows)
     return CellOutcome(task.cell.id, "complete", len(rows), failed)
@@ -171,12 +171,13 @@ def images_done(folder: Path) -> int:
 
 
 def is_complete(folder: Path) -> bool:
-    """Tell whether a cell has gone through.
+    """Tell whether a cell has gone through, and its rows are all there.
 
     Args:
         folder: The cell's folder.
     """
-    return (read_json(folder / "cell.json") or {}).get("status") == "complete"
+    cell = read_json(folder / "cell.json") or {}
+    return cell.get("status") == "complete" and images_done(folder) == cell.get("images")
 
 
 class _Runner:

@@ -52,9 +52,10 @@ def cell_progress(run: str | os.PathLike[str]) -> Iterator[CellProgress]:
         total = found.get("total", len(rows))
         if "status" not in found or not isinstance(total, int):
             raise ValueError(f"{path / 'cell.json'} must have a 'status' and a 'total' of images.")
+        lacks_rows = found["status"] == "complete" and found.get("images") != len(rows)
         yield CellProgress(
             cell["id"],
-            str(found["status"]),
+            "started" if lacks_rows else str(found["status"]),
             len(rows),
             total,
             sum(bool(row["error"]) for row in rows),

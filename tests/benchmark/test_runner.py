@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -130,6 +131,17 @@ def test_what_a_kill_left_of_a_file_is_removed(plan_of, tmp_path):
     half.write_bytes(b"half")
     assert not run(plan, tmp_path).failed
     assert not half.exists()
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_text("")])
+def test_a_complete_cell_without_its_rows_is_run_again(plan_of, tmp_path, spoil):
+    plan = plan_of([TENT], targets=DOMAINS[:1])
+    run(plan, tmp_path)
+    before = (tmp_path / "rows.csv").read_text().count("\n")
+    spoil(next((tmp_path / "cells").glob("*/rows.csv")))
+    assert [c.status for c in cell_progress(tmp_path)].count("started") == 1
+    assert [outcome.status for outcome in run(plan, tmp_path).outcomes] == ["complete"]
+    assert (tmp_path / "rows.csv").read_text().count("\n") == before
 
 
 def test_two_processes_do_not_run_in_one_folder(plan_of, tmp_path):
