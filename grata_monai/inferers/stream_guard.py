@@ -110,6 +110,7 @@ class StreamGuard:
         self.smallest_contrast = smallest_contrast
         self.largest_plain_share = largest_plain_share
         self.foreign_share = foreign_share
+        self._told = False
 
     @torch.no_grad()
     def inspect(self, images: Tensor, network: nn.Module) -> Fault | None:
@@ -195,7 +196,7 @@ class StreamGuard:
             _logger.debug("The network does not take the image as a whole: %s", error)
             return None
         if noise is None or distance is None:
-            _logger.debug("Noise is at %s from the source, which cannot tell images.", noise)
+            self._tell_once(noise)
             return None
         if distance <= self.foreign_share * noise:
             return None
@@ -205,6 +206,21 @@ class StreamGuard:
             f"images as noise is (up to {self.foreign_share:g} is let pass); look whether it is "
             "of the kind that the model was made for.",
             predictable=True,
+        )
+
+    def _tell_once(self, noise: float | None) -> None:
+        """Log that the check for foreign images says nothing about this network at this size."""
+        if self._told:
+            return
+        self._told = True
+        reason = (
+            "the network keeps no statistics of its source"
+            if noise is None
+            else f"noise is {noise:.2f} from the source, not within {_NOISE_RANGE[0]} to "
+            f"{_NOISE_RANGE[1]}; is the image size that of the source's training?"
+        )
+        _logger.warning(
+            "Images that are of something else are not found with this network (%s).", reason
         )
 
 

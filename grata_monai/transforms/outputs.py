@@ -133,8 +133,9 @@ class SaveSegmentationd(MapTransform):
     def _folder(self, photograph: Path) -> Path:
         if self.root_dir is None:
             return Path()
-        root = Path(self.root_dir).resolve()
-        folder = photograph.resolve().parent
+        # not resolve(): a link has its own place, wherever it leads
+        root = Path(os.path.abspath(self.root_dir))
+        folder = Path(os.path.abspath(photograph)).parent
         if not folder.is_relative_to(root):
             raise ValueError(
                 f"The photograph {photograph} is not inside the 'root_dir' of SaveSegmentationd, "

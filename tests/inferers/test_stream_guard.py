@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import pytest
 import torch
@@ -116,6 +117,23 @@ def test_foreign():
 )
 def test_sources_that_do_not_know_noise_are_not_asked(distance, expected):
     assert kind(ramp(), noise_source(distance), foreign_share=0.1) == expected
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        (noise_source(0.3), r"noise is 0\.30 from the source, not within 0\.18 to 0\.26"),
+        (torch.nn.Conv2d(3, 2, 1), "keeps no statistics"),
+        (noise_source(0.22), None),
+    ],
+)
+def test_a_check_that_says_nothing_says_so_once(network, reason, caplog):
+    guard = StreamGuard()
+    for _ in range(3):
+        guard.inspect(ramp(), network)
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == (reason is not None)
+    assert not told or re.search(f"of something else are not found .*{reason}", told[0])
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])

@@ -121,6 +121,20 @@ def test_overlay_of_an_empty_prediction_is_the_photograph():
         draw_overlay(photograph, np.zeros((20, 29), np.uint8))
 
 
+def test_links_have_their_own_place_wherever_they_lead(fundus_files, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "left.png").symlink_to(fundus_files / "eye.png")
+    save = SaveSegmentationd(
+        output_dir=tmp_path / "out", root_dir=tmp_path, formats=("png",), overlay=False
+    )
+    for name in ("a", "b"):
+        item = prediction(fundus_files)
+        item["image"].meta["filename_or_obj"] = str(tmp_path / name / "left.png")
+        save(item)
+    assert files_in(tmp_path / "out") == ["a/left_seg.png", "b/left_seg.png"]
+
+
 def test_equal_stems_are_kept_apart_or_refused(fundus_files, tmp_path):
     for name in ("a/eye.png", "b/eye.png", "b/eye.jpg"):
         (fundus_files / name).parent.mkdir(exist_ok=True)
