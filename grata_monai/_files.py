@@ -70,15 +70,19 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_csv(path: str | os.PathLike[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table as CSV, as ``write_text`` does.
 
+    A data frame of pandas would not take the names that ``write_text`` gives escapes.
+
     Args:
         path: The file to write.
-        rows: The names of the columns, then the others.
+        rows: The names of the columns, then the others; floats in full precision, NaN as an empty
+            field.
 
     Raises:
         OSError: If the folder cannot be written.
     """
     file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows(rows)
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerows(["" if value != value else value for value in row] for row in rows)
     write_text(path, file.getvalue())
 
 

@@ -17,14 +17,14 @@ from grata_monai.data import read_csv_rows
 from grata_monai.imaging import read_mask, read_photograph
 from grata_monai.networks import load_source_weights
 
-LATIN = os.fsdecode(b"caf\xe9.png")
+LATIN = os.fsdecode(b"image\xe9.png")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="names and pipes of POSIX")
 
 
 @posix
 def test_names_that_are_not_utf8_become_escapes(tmp_path):
     write_text(tmp_path / "a.txt", f"{LATIN}\r\nü\n")
-    assert (tmp_path / "a.txt").read_bytes() == "caf\\udce9.png\r\nü\n".encode()
+    assert (tmp_path / "a.txt").read_bytes() == "image\\udce9.png\r\nü\n".encode()
     write_text(tmp_path / "a.json", json.dumps(LATIN, ensure_ascii=False))
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == LATIN
 
@@ -81,7 +81,7 @@ def test_nobody_waits_for_a_pipe(tmp_path, read, name):
         ("two\n  lines\r\n", "two lines"),
         ("clear\x1b[2Jed \x07", "clear\\x1b[2Jed \\x07"),
         ("gpj\u202egnp", "gpj\\u202egnp"),
-        (LATIN, "caf\\udce9.png"),
+        (LATIN, "image\\udce9.png"),
         (ValueError("a\nb"), "a b"),
         (ValueError(), "ValueError"),
         ("", ""),

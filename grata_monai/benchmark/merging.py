@@ -9,9 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import pandas as pd
-
-from grata_monai._files import atomic_path, write_text
+from grata_monai._files import atomic_path, write_csv
 from grata_monai.benchmark.plan import Plan
 from grata_monai.benchmark.results import read_rows
 from grata_monai.benchmark.run_folder import (
@@ -83,8 +81,8 @@ def merge_results(run: RunFolder, plan: Plan) -> int:
         for image, reason in domain.skipped.items()
     }
     failures = list(_failures(run, cells, skipped))
-    table = pd.DataFrame(failures, columns=list(FAILURE_COLUMNS))
-    write_text(run.failures_file, table.to_csv(index=False, lineterminator="\n"))
+    fields = ([failure[name] for name in FAILURE_COLUMNS] for failure in failures)
+    write_csv(run.failures_file, [FAILURE_COLUMNS, *fields])
     return len(failures) - len(skipped)
 
 

@@ -161,7 +161,7 @@ def ordered_columns(names: Iterable[str]) -> list[str]:
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write rows as CSV, all or not at all; numbers in full precision, NaN as an empty field."""
     columns = ordered_columns(name for row in rows for name in row)
-    write_csv(path, [columns, *([_text(row.get(name, "")) for name in columns] for row in rows)])
+    write_csv(path, [columns, *([row.get(name, "") for name in columns] for row in rows)])
 
 
 def read_text_rows(path: Path) -> list[Row]:
@@ -195,9 +195,3 @@ def error_line(error: BaseException) -> str:
     text = one_line(str(error))
     kind = type(error).__name__
     return text if isinstance(error, ValueError) and text else f"{kind}: {text}".rstrip(": ")
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if value != value else repr(value)
-    return str(value)

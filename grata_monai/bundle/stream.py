@@ -12,12 +12,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
-import pandas as pd
 from monai.data import Dataset
 from torch.utils.data import Sampler
 from tqdm import tqdm
 
-from grata_monai._files import sha256_of, write_text
+from grata_monai._files import sha256_of, write_csv
 from grata_monai._messages import one_line
 from grata_monai.bundle.guard import user_error
 from grata_monai.bundle.outage import OutageWatch
@@ -173,8 +172,7 @@ class ImageStream(PrefetchDataLoader):
         if not rows:  # what an interrupted run could not use may have been mended
             self.report_path.unlink(missing_ok=True)
             return
-        table = pd.DataFrame(rows, columns=["skipped_image", "reason"])
-        write_text(self.report_path, table.to_csv(index=False, lineterminator="\n"))
+        write_csv(self.report_path, [("skipped_image", "reason"), *rows])
 
     def _close(self) -> None:
         """Write what all processes left out, and see to it that something was not."""

@@ -8,10 +8,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
 from monai.utils import optional_import
 
-from grata_monai._files import write_text
+from grata_monai._files import write_csv
 from grata_monai.handlers.gathering import gathered
 
 SummaryWriter, _has_tensorboard = optional_import("torch.utils.tensorboard", name="SummaryWriter")
@@ -108,5 +107,5 @@ class TraceWriter:
 
 def _write(rows: list[Row], path: str | os.PathLike[str] | None, columns: list[str]) -> None:
     if path is not None:
-        table = pd.DataFrame(rows, columns=None if rows else columns)
-        write_text(path, table.to_csv(index=False, lineterminator="\n"))
+        found = dict.fromkeys(name for row in rows for name in row) if rows else columns
+        write_csv(path, [list(found), *([row.get(name, "") for name in found] for row in rows)])
