@@ -46,7 +46,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
-        _flush(temporary)
+        _flush(temporary, target)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -120,12 +120,12 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def _flush(path: Path) -> None:
+def _flush(path: Path, name: Path) -> None:
     with path.open("rb") as file:
         try:
             os.fsync(file.fileno())
-        except OSError as error:  # it does not know the name
-            raise OSError(error.errno, error.strerror, str(path)) from error
+        except OSError as error:  # it knows no name, and users none of the temporary file
+            raise OSError(error.errno, error.strerror, str(name)) from error
 
 
 def _umask() -> int:

@@ -36,6 +36,11 @@ def test_a_table_reads_back_as_it_was(tmp_path):
         assert list(csv.reader(file)) == rows
 
 
+def test_numbers_keep_all_digits_and_what_is_no_number_stays_empty(tmp_path):
+    write_csv(tmp_path / "a.csv", [["a", "b", "c", "d"], [0.1 + 0.2, float("nan"), None, 3]])
+    assert (tmp_path / "a.csv").read_text() == "a,b,c,d\n0.30000000000000004,,,3\n"
+
+
 def test_content_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     seen = []
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 import os
 import shutil
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,6 +153,23 @@ def test_a_second_data_set_starts_from_the_source(segment, root):
     assert rows(carried.trace[:2]) == rows(both.trace[:2])
     for row, other in zip(rows(carried.trace[2:]), rows(both.trace[2:]), strict=True):
         assert row != other
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names of POSIX")
+def test_a_name_may_have_any_bytes(segment, clean, tmp_path):
+    names = ["0.png", "Doe, Jane.png", "\x1b[2Jb\n.png", os.fsdecode(b"c\xe9.png")]
+    for name in names:
+        shutil.copy(clean / "0.png", tmp_path / name)
+    for name in names[1:]:
+        (tmp_path / f"broken {name}").write_bytes(b"no picture")
+    for resume in (False, True):
+        found = segment(tmp_path, "names", resume=resume)
+        written = [name.encode(errors="backslashreplace").decode() for name in names]
+        assert sorted(found.trace["image"]) == sorted(written)
+        assert sorted(found.masks) == sorted(
+            f"{name.removesuffix('.png')}_seg.png" for name in names
+        )
+        assert sorted(found.skipped) == sorted(f"broken {name}" for name in written[1:])
 
 
 def test_the_guard_of_a_config():
