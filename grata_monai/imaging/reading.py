@@ -194,6 +194,7 @@ def _read(source: Readable, kind: str, convert: Callable[[Image.Image], _Result]
         if is_dicom(data):
             return convert(read_dicom(data))
         with open_image(source) as image:
+            image.load()  # a second try, after an error that was caught, gives half a picture
             return convert(image)
     except UNREADABLE as error:
         raise ValueError(f"Cannot read the {kind} {name}: {error}") from error

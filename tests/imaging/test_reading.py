@@ -36,6 +36,16 @@ def test_from_memory():
         read_photograph(ImageSource("half.png", source.data[:90]))
 
 
+@pytest.mark.parametrize("follow_exif", [None, False, True])
+def test_what_is_broken_in_the_middle_is_not_read_by_half(follow_exif):
+    data = bytearray(png(Image.fromarray(np.tile(PIXELS, (8, 8, 1))), compress_level=0).data)
+    at = len(data) // 2
+    Image.open(io.BytesIO(data)).load()
+    data[at] ^= 0xFF
+    with pytest.raises(ValueError, match=r"Cannot read the photograph flipped\.png: \w"):
+        read_photograph(ImageSource("flipped.png", bytes(data)), follow_exif=follow_exif)
+
+
 @pytest.mark.parametrize("pages", [1, 3])
 def test_the_first_page_of_a_tiff_is_read_and_the_others_are_not_left_unsaid(pages, caplog):
     first, other = Image.fromarray(PIXELS), Image.fromarray(255 - PIXELS)
